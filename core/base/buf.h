@@ -40,6 +40,6 @@ void buf_xml(struct buf *b, const char *s, size_t len);
 /* Length of the valid UTF-8 sequence at s (1..4), 0 when invalid or cut short. */
 size_t utf8_len(const char *s, size_t len);
 
-#define cleanup_buf __attribute__((cleanup(buf_release)))
+#define cleanup_buf __attribute__((__cleanup__(buf_release)))
 
 #endif

@@ -45,6 +45,6 @@ uint64_t io_bytes_read(void);
 void io_fail_at(uint64_t nth);
 uint64_t io_count(void);
 
-#define cleanup_io __attribute__((cleanup(io_close)))
+#define cleanup_io __attribute__((__cleanup__(io_close)))
 
 #endif

@@ -43,9 +43,9 @@ void arena_release(struct arena *a);
 /* Cleanup attributes: `cleanup_free char *s = …;` and steal(&s) to hand it on. */
 static inline void mem_cleanup_free(void *p) { free(*(void **)p); }
 static inline void mem_cleanup_fd(int *fd) { if (*fd >= 0) close(*fd); }
-#define cleanup_free __attribute__((cleanup(mem_cleanup_free)))
-#define cleanup_fd __attribute__((cleanup(mem_cleanup_fd)))
-#define cleanup(f) __attribute__((cleanup(f)))
+#define cleanup_free __attribute__((__cleanup__(mem_cleanup_free)))
+#define cleanup_fd __attribute__((__cleanup__(mem_cleanup_fd)))
+#define cleanup_with(f) __attribute__((__cleanup__(f)))
 #define steal(p) ({ __typeof__(*(p)) steal_ = *(p); *(p) = 0; steal_; })
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))

@@ -1,0 +1,123 @@
+/* JSON documents through yajl. Numbers that do not fit an int64 become floats. */
+#include "core/base/tree_builder.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <yajl/yajl_parse.h>
+
+static int on_null(void *c) { return builder_add(c, (struct value){.kind = VALUE_NULL}) == 0; }
+static int on_bool(void *c, int v) { return builder_add(c, (struct value){.kind = VALUE_BOOL, .b = v}) == 0; }
+static int on_open_map(void *c) { return builder_open(c, VALUE_OBJECT) == 0; }
+static int on_open_array(void *c) { return builder_open(c, VALUE_ARRAY) == 0; }
+static int on_close(void *c) { return builder_close(c) == 0; }
+static int on_key(void *c, const unsigned char *s, size_t n) { return builder_key(c, (const char *)s, n) == 0; }
+
+static int on_string(void *c, const unsigned char *s, size_t n)
+{
+	return builder_add(c, (struct value){.kind = VALUE_STRING, .str = {(const char *)s, n}}) == 0;
+}
+
+static int on_number(void *c, const char *s, size_t n)
+{
+	char text[64];
+	struct value v = {.kind = VALUE_INT};
+	if (n >= sizeof text)	/* longer than any number that means something */
+		n = sizeof text - 1;
+	memcpy(text, s, n);
+	text[n] = 0;
+	char *end;
+	errno = 0;
+	v.i = strtoll(text, &end, 10);
+	if (*end || errno)
+		v = (struct value){.kind = VALUE_FLOAT, .f = strtod(text, NULL)};
+	return builder_add(c, v) == 0;
+}
+
+static const yajl_callbacks callbacks = {
+	.yajl_null = on_null, .yajl_boolean = on_bool, .yajl_number = on_number, .yajl_string = on_string,
+	.yajl_start_map = on_open_map, .yajl_map_key = on_key, .yajl_end_map = on_close,
+	.yajl_start_array = on_open_array, .yajl_end_array = on_close,
+};
+
+static void *y_malloc(void *ctx, size_t n) { (void)ctx; return mem_alloc(n); }
+static void *y_realloc(void *ctx, void *p, size_t n) { (void)ctx; return mem_realloc(p, n); }
+static void y_free(void *ctx, void *p) { (void)ctx; free(p); }
+
+static int parse(struct arena *a, const char *text, size_t len, const struct value_limits *lim, bool keep_last,
+		 struct value *out, struct err *e)
+{
+	struct builder b;
+	struct err local = ERR_INIT;
+	builder_init(&b, a, lim, out, e ? e : &local);
+	b.keep_last = keep_last;
+	yajl_alloc_funcs mem = {y_malloc, y_realloc, y_free, NULL};
+	yajl_handle h = yajl_alloc(&callbacks, &mem, &b);
+	if (!h)
+		return err_nomem(e);
+	yajl_status s = yajl_parse(h, (const unsigned char *)text, len);
+	if (s == yajl_status_ok)
+		s = yajl_complete_parse(h);
+	int r = 0;
+	if (b.failed) {
+		r = b.failed;
+		if (e)
+			e->pos = yajl_get_bytes_consumed(h);
+	} else if (s != yajl_status_ok) {
+		unsigned char *why = yajl_get_error(h, 0, NULL, 0);
+		size_t n = why ? strcspn((char *)why, "\n") : 0;
+		size_t at = yajl_get_bytes_consumed(h);
+		r = err_at(e, EINVAL, at, "not JSON at byte %zu: %.*s", at, (int)n, why ? (char *)why : "");
+		if (why)
+			yajl_free_error(h, why);
+	} else if (!b.have_root || b.top) {
+		r = err_at(e, EINVAL, len, "JSON ends in the middle of a value");
+	}
+	yajl_free(h);
+	return r;
+}
+
+int json_parse(struct arena *a, const char *text, size_t len, const struct value_limits *lim,
+	       struct value *out, struct err *e)
+{
+	return parse(a, text, len, lim, false, out, e);
+}
+
+/* Python writes NaN and Infinity bare: outside strings they are made null, byte for byte, so that offsets hold. */
+static void blank_nan(char *s, size_t len)
+{
+	static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '"') {
+			for (i++; i < len && s[i] != '"'; i++)
+				if (s[i] == '\\')
+					i++;
+			continue;
+		}
+		for (size_t w = 0; w < COUNT(words); w++) {
+			size_t n = strlen(words[w]);
+			if (len - i < n || memcmp(s + i, words[w], n))
+				continue;
+			if (n < 4) {	/* NaN is shorter than null: a number takes its place */
+				memcpy(s + i, "0  ", 3);
+			} else {
+				memset(s + i, ' ', n);
+				memcpy(s + i, "null", 4);
+			}
+			i += n - 1;
+			break;
+		}
+	}
+}
+
+int json_parse_loose(struct arena *a, const char *text, size_t len, const struct value_limits *lim,
+		     struct value *out, struct err *e)
+{
+	char *copy = arena_strndup(a, text, len);
+	if (!copy)
+		return err_nomem(e);
+	if (len >= 3 && !memcmp(copy, "\xef\xbb\xbf", 3))
+		memset(copy, ' ', 3);
+	blank_nan(copy, len);
+	return parse(a, copy, len, lim, true, out, e);
+}
