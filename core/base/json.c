@@ -1,10 +1,9 @@
-/* JSON documents through yajl. Numbers that do not fit an int64 become floats. */
+/* JSON documents as values. Numbers that do not fit an int64 become floats. */
+#include "core/base/json_sax.h"
 #include "core/base/tree_builder.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
 static int on_null(void *c) { return builder_add(c, (struct value){.kind = VALUE_NULL}) == 0; }
 static int on_bool(void *c, int v) { return builder_add(c, (struct value){.kind = VALUE_BOOL, .b = v}) == 0; }
@@ -34,46 +33,40 @@ static int on_number(void *c, const char *s, size_t n)
 	return builder_add(c, v) == 0;
 }
 
-static const yajl_callbacks callbacks = {
+static const yajl_callbacks events = {
 	.yajl_null = on_null, .yajl_boolean = on_bool, .yajl_number = on_number, .yajl_string = on_string,
 	.yajl_start_map = on_open_map, .yajl_map_key = on_key, .yajl_end_map = on_close,
 	.yajl_start_array = on_open_array, .yajl_end_array = on_close,
 };
 
-static void *y_malloc(void *ctx, size_t n) { (void)ctx; return mem_alloc(n); }
-static void *y_realloc(void *ctx, void *p, size_t n) { (void)ctx; return mem_realloc(p, n); }
-static void y_free(void *ctx, void *p) { (void)ctx; free(p); }
+struct text { const char *s; size_t len; };
+
+static int next(void *ctx, const char **p, size_t *n, struct err *e)
+{
+	struct text *t = ctx;
+	(void)e;
+	*p = t->s;
+	*n = t->len;
+	t->len = 0;
+	return 0;
+}
 
 static int parse(struct arena *a, const char *text, size_t len, const struct value_limits *lim, bool keep_last,
 		 struct value *out, struct err *e)
 {
 	struct builder b;
 	struct err local = ERR_INIT;
-	builder_init(&b, a, lim, out, e ? e : &local);
+	struct text t = {text, len};
+	struct json_source src = {next, &t};
+	if (!e)
+		e = &local;
+	builder_init(&b, a, lim, out, e);
 	b.keep_last = keep_last;
-	yajl_alloc_funcs mem = {y_malloc, y_realloc, y_free, NULL};
-	yajl_handle h = yajl_alloc(&callbacks, &mem, &b);
-	if (!h)
-		return err_nomem(e);
-	yajl_status s = yajl_parse(h, (const unsigned char *)text, len);
-	if (s == yajl_status_ok)
-		s = yajl_complete_parse(h);
-	int r = 0;
-	if (b.failed) {
-		r = b.failed;
-		if (e)
-			e->pos = yajl_get_bytes_consumed(h);
-	} else if (s != yajl_status_ok) {
-		unsigned char *why = yajl_get_error(h, 0, NULL, 0);
-		size_t n = why ? strcspn((char *)why, "\n") : 0;
-		size_t at = yajl_get_bytes_consumed(h);
-		r = err_at(e, EINVAL, at, "not JSON at byte %zu: %.*s", at, (int)n, why ? (char *)why : "");
-		if (why)
-			yajl_free_error(h, why);
-	} else if (!b.have_root || b.top) {
-		r = err_at(e, EINVAL, len, "JSON ends in the middle of a value");
-	}
-	yajl_free(h);
+	int r = json_sax(&events, &b, &src, e);
+	if (b.failed)
+		return b.failed;
+	if (!r && (!b.have_root || b.top))
+		return err_at(e, EINVAL, len, "JSON ends in the middle of a value");
 	return r;
 }
 

@@ -36,6 +36,8 @@ struct tensor {
 struct weights_file {
 	const char *path;		/* as given to weights_open */
 	struct io io;
+	const unsigned char *head;	/* its first bytes, while format->open runs; else NULL */
+	size_t head_len;
 };
 
 struct warning {
@@ -64,6 +66,7 @@ struct weights {
 	size_t n_warnings;
 	struct hazard *hazards;
 	size_t n_hazards;
+	uint32_t reading;		/* while opening: the file that an error is about (weights_open puts its path in front) */
 	void *priv;			/* the format's own, in the arena or released by format->close */
 };
 

@@ -1,0 +1,14 @@
+#ifndef TARN_FORMAT_FORMATS_INTERNAL_H
+#define TARN_FORMAT_FORMATS_INTERNAL_H
+/* The formats that format.c's table lists, one row each, and what they share while opening. Private to format. */
+#include "core/format/format.h"
+
+extern const struct format format_safetensors;
+
+/* Bytes [off, off+len) of a file: from the head that probing has read already where it holds them. Only while opening. */
+int head_pread(const struct weights_file *f, void *out, size_t len, uint64_t off, struct err *e);
+
+/* Out of memory, or beyond the limit of w's arena (EFBIG). */
+int weights_nomem(const struct weights *w, struct err *e);
+
+#endif
