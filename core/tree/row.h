@@ -1,0 +1,110 @@
+#ifndef TARN_TREE_ROW_H
+#define TARN_TREE_ROW_H
+/*
+ * The table of the virtual tree: one row for each kind of node, from a path pattern to the function
+ * that renders, lists or points. A new virtual file is one render function and one row (rows.c).
+ *
+ * A node is a number: kind (8 bits), detail x (28), model (28). What x means is the row's: a generation of the
+ * lake (ROW_LAKE: contents that depend on other models), another model (ROW_PAIR), a file, a facet…
+ */
+#include "core/base/buf.h"
+#include "core/base/pool.h"
+#include "core/catalog/view.h"
+#include "core/tree/tree.h"
+
+struct node {
+	uint8_t kind;	/* index into rows[] */
+	bool json;	/* the twin of a table */
+	uint32_t x, model;
+};
+enum { NODE_BITS = 28, NODE_MASK = (1 << NODE_BITS) - 1 };
+uint64_t node_ino(struct node n);
+struct node node_of(uint64_t ino);
+
+enum row_flag {
+	ROW_DIR = 1, ROW_LINK = 2,	/* else a file */
+	ROW_MODEL = 4,		/* belongs to a model: its owner, mode and time */
+	ROW_LAKE = 8,		/* depends on the whole lake: x is the generation */
+	ROW_PAIR = 16,		/* x is another model */
+	ROW_TABLE = 32,		/* name ends in .tsv; has a .json twin */
+	ROW_WORK = 64,		/* rendering reads the lake or takes long: on a worker, and the content is kept */
+	ROW_LIVE = 128,		/* another content at each open: never kept */
+	ROW_STREAM = 256,	/* opened by row->open, never kept */
+	ROW_COMPUTED = 512,	/* a computed directory: listing and looking up may have to compute (row->ready says) */
+	ROW_HIDDEN = 1024,	/* reached by name only, not listed by its parent's static listing */
+	ROW_SIGNATURES = 2048,	/* needs the model's signature */
+	ROW_LINEAGE = 4096,	/* needs the lake's lineage */
+	ROW_EXACT_SIZE = 8192,	/* size() is exact without rendering */
+};
+
+/* What a renderer sees. It appends to out; on failure it returns -errno with err set, and nothing is kept. */
+struct render {
+	struct tree *tree;
+	struct view *view;
+	const struct view_model *model, *other;	/* NULL where the row has none */
+	struct node node;
+	bool json;			/* the twin is wanted */
+	const struct cancel *cancel;	/* poll it in long work: -ECANCELED */
+	struct buf *out;
+	struct err *err;
+};
+
+struct row {
+	const char *pattern;	/* "models/ID/tensors.tsv": for the reader, and for the docs; the last part is the name */
+	uint8_t parent;		/* kind of the directory it is in */
+	uint16_t flags;
+	uint32_t needs;		/* enum view_flag bits of the model, all of them, else not listed */
+	uint32_t estimate;	/* generous size in bytes before it is known; 0: 4096 */
+	int (*render)(struct render *r);
+	/* directories with other than static entries */
+	int (*list)(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg);
+	int (*lookup)(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a);
+	/* links */
+	int (*target)(struct tree *t, struct view *v, struct node n, struct buf *out);
+	/* exact size of a file without rendering it (ROW_EXACT_SIZE); -ENOENT when the file does not exist */
+	int64_t (*size)(struct tree *t, struct view *v, struct node n);
+	/* streams */
+	int (*open)(struct render *r, struct tree_file **f);
+	/* whether an analysis applies to this model at all; NULL: yes */
+	bool (*applies)(struct tree *t, const struct view_model *m);
+	/* computed directories: 0 ready, 1 not yet, -errno; and what makes them ready (on a worker) */
+	int (*ready)(struct tree *t, struct view *v, struct node n);
+	int (*prepare)(struct render *r);
+};
+
+/* Kinds: an enum with one name a row, in the same order as rows[] (checked at compile time). */
+enum kind {
+#define ROW(kind, ...) KIND_##kind,
+#include "core/tree/rows.h"
+#undef ROW
+	KIND_COUNT
+};
+extern const struct row rows[KIND_COUNT];
+
+const char *row_name(const struct row *r);	/* the last component of the pattern */
+
+/* --- what row functions use --- */
+struct index *tree_index(struct tree *t);
+const struct tree_options *tree_opts(const struct tree *t);
+struct catalog *tree_catalog(struct tree *t);
+const struct lake *tree_lake(struct tree *t);
+/* Attributes of a node as its row, its model and what is known of its size say. */
+int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a);
+/* A static child of a directory kind, by name; KIND_COUNT when there is none. json is set for a twin. */
+enum kind row_child(enum kind dir, const char *name, bool *json);
+/* The model a FLATID names, NULL if none. */
+const struct view_model *tree_flat(struct tree *t, struct view *v, const char *flat);
+void tree_flat_name(struct buf *out, const struct view *v, const struct view_model *m);
+/* FLATIDs of a set of models as links or directories of `kind`, with `x`; for directories that hold one entry a model. */
+int list_flat(struct tree *t, struct view *v, enum kind kind, uint32_t x, uint64_t cookie, tree_fill fill, void *arg);
+/* Relative link from a directory `depth` components below the root to a model's directory. */
+void link_to_model(struct buf *out, int depth, const struct view *v, const struct view_model *m);
+/* Make sure that a model is inspected or signed, or that the lake's lineage is known. On workers only. */
+int need_state(struct render *r, const struct view_model *m, enum view_state s);
+int need_lineage(struct render *r);
+/* Open a model's weights as its lineage and tensors see them (shards joined, composites composed). */
+struct weights;
+struct canon;
+int open_model(struct render *r, const struct view_model *m, struct weights *w, struct canon *c);
+
+#endif
