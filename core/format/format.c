@@ -18,6 +18,7 @@ enum {
 };
 
 const struct format *const formats[] = {
+	&format_gguf,
 	&format_safetensors,
 	NULL,
 };
@@ -315,6 +316,43 @@ int tensor_check(const struct weights *w, const struct tensor *t, struct err *e)
 		return err_at(e, EINVAL, t->offset, "%.200s: expected %" PRIu64 " bytes at %" PRIu64 ", the file has %" PRIu64,
 			      t->name, t->bytes, t->offset, size);
 	return 0;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct tensor *x = a, *y = b;
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : strcmp(x->name, y->name);
+}
+
+int weights_cover(struct weights *w, size_t first, uint64_t begin, uint64_t align, struct err *e)
+{
+	const struct weights_file *f = &w->files[w->reading];
+	uint64_t at = begin, holes = 0, overlaps = 0;
+	const char *hole = "", *overlap = "";
+	for (size_t i = first + 1; i < w->n_tensors; i++)
+		if (by_offset(&w->tensors[i - 1], &w->tensors[i]) > 0) {
+			qsort(w->tensors + first, w->n_tensors - first, sizeof *w->tensors, by_offset);
+			break;
+		}
+	for (size_t i = first; i < w->n_tensors; i++) {
+		const struct tensor *t = &w->tensors[i];
+		if (t->offset > at && t->offset - at >= align && !holes++)
+			hole = t->name;
+		if (t->offset < at && t->bytes && !overlaps++)
+			overlap = t->name;
+		at = MAX(at, t->offset + t->bytes);
+	}
+	int r = 0;
+	if (holes)
+		r = weights_warn(w, f->path, "hole", "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)", hole, holes);
+	if (!r && overlaps)
+		r = weights_warn(w, f->path, "overlap", "'%.150s' shares bytes with another tensor (%" PRIu64 " do)", overlap, overlaps);
+	if (!r && at < f->io.size && f->io.size - at >= align)
+		r = weights_warn(w, f->path, "trailing bytes", "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64,
+				 f->io.size - at, at);
+	return r < 0 ? weights_nomem(w, e) : 0;
 }
 
 /* Room for one more in an arena array whose capacity is the power of two at or above n. */

@@ -3,10 +3,17 @@
 /* The formats that format.c's table lists, one row each, and what they share while opening. Private to format. */
 #include "core/format/format.h"
 
+extern const struct format format_gguf;
 extern const struct format format_safetensors;
 
 /* Bytes [off, off+len) of a file: from the head that probing has read already where it holds them. Only while opening. */
 int head_pread(const struct weights_file *f, void *out, size_t len, uint64_t off, struct err *e);
+
+/*
+ * Sort the tensors from `first` on, all of the file being read, by offset, and warn where they do not cover its bytes from
+ * `begin` to the end once each; fewer than `align` bytes between them are padding.
+ */
+int weights_cover(struct weights *w, size_t first, uint64_t begin, uint64_t align, struct err *e);
 
 /* Out of memory, or beyond the limit of w's arena (EFBIG). */
 int weights_nomem(const struct weights *w, struct err *e);

@@ -305,44 +305,6 @@ static int next_chunk(void *ctx, const char **p, size_t *n, struct err *e)
 	return 0;
 }
 
-static int by_offset(const void *a, const void *b)
-{
-	const struct tensor *x = a, *y = b;
-	if (x->offset != y->offset)
-		return x->offset < y->offset ? -1 : 1;
-	return x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : strcmp(x->name, y->name);
-}
-
-/* The data should be covered from end to end, each byte once. */
-static int check_cover(struct header *h, size_t first)
-{
-	struct weights *w = h->w;
-	const char *path = h->file->path;
-	uint64_t at = 8 + h->length, size = h->file->io.size, holes = 0, overlaps = 0;
-	const char *hole = "", *overlap = "";
-	for (size_t i = first + 1; i < w->n_tensors; i++)
-		if (by_offset(&w->tensors[i - 1], &w->tensors[i]) > 0) {
-			qsort(w->tensors + first, w->n_tensors - first, sizeof *w->tensors, by_offset);
-			break;
-		}
-	for (size_t i = first; i < w->n_tensors; i++) {
-		const struct tensor *t = &w->tensors[i];
-		if (t->offset > at && !holes++)
-			hole = t->name;
-		if (t->offset < at && t->bytes && !overlaps++)
-			overlap = t->name;
-		at = MAX(at, t->offset + t->bytes);
-	}
-	int r = 0;
-	if (holes)
-		r = weights_warn(w, path, "hole", "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)", hole, holes);
-	if (!r && overlaps)
-		r = weights_warn(w, path, "overlap", "'%.150s' shares bytes with another tensor (%" PRIu64 " do)", overlap, overlaps);
-	if (!r && at < size)
-		r = weights_warn(w, path, "trailing bytes", "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64, size - at, at);
-	return r;
-}
-
 static int check_oddities(struct header *h)
 {
 	struct weights *w = h->w;
@@ -355,7 +317,7 @@ static int check_oddities(struct header *h)
 		r = weights_warn(w, path, "unknown field", "a tensor has fields beside dtype, shape and data_offsets");
 	if (!r && h->other_metadata)
 		r = weights_warn(w, path, "odd metadata", "__metadata__ holds values that are not strings; they are left out");
-	return r;
+	return r < 0 ? weights_nomem(w, h->e) : 0;
 }
 
 static int read_length(const struct weights_file *f, uint64_t *length, struct err *e)
@@ -391,10 +353,10 @@ static int open_one(struct weights *w, size_t *cap, struct err *e)
 			e->pos += 8;
 		return r == -ECANCELED ? -e->code : r;
 	}
-	r = check_cover(&h, first);
+	r = weights_cover(w, first, 8 + h.length, 1, e);
 	if (!r)
 		r = check_oddities(&h);
-	return r < 0 ? weights_nomem(w, e) : 0;
+	return r;
 }
 
 static int open_all(struct weights *w, struct err *e)
