@@ -60,15 +60,15 @@ struct row {
 	int (*list)(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg);
 	int (*lookup)(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a);
 	/* links */
-	int (*target)(struct tree *t, struct view *v, struct node n, struct buf *out);
+	int (*target)(struct tree *t, struct view *v, struct node n, struct buf *out);	/* 0, -ESTALE, -ENOENT */
 	/* exact size of a file without rendering it (ROW_EXACT_SIZE); -ENOENT when the file does not exist */
 	int64_t (*size)(struct tree *t, struct view *v, struct node n);
 	/* streams */
 	int (*open)(struct render *r, struct tree_file **f);
 	/* whether an analysis applies to this model at all; NULL: yes */
 	bool (*applies)(struct tree *t, const struct view_model *m);
-	/* computed directories: 0 ready, 1 not yet, -errno; and what makes them ready (on a worker) */
-	int (*ready)(struct tree *t, struct view *v, struct node n);
+	/* computed directories: is what listing (name NULL) or looking up name needs known? And what makes it so, on a worker */
+	bool (*ready)(struct tree *t, struct view *v, struct node n, const char *name);
 	int (*prepare)(struct render *r);
 };
 
@@ -82,6 +82,7 @@ enum kind {
 extern const struct row rows[KIND_COUNT];
 
 const char *row_name(const struct row *r);	/* the last component of the pattern */
+uint32_t tree_x(const struct row *r, const struct view *v);	/* of a static child: the generation for ROW_LAKE, else 0 */
 
 /* --- what row functions use --- */
 struct index *tree_index(struct tree *t);
@@ -90,15 +91,18 @@ struct catalog *tree_catalog(struct tree *t);
 const struct lake *tree_lake(struct tree *t);
 /* Attributes of a node as its row, its model and what is known of its size say. */
 int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a);
-/* A static child of a directory kind, by name; KIND_COUNT when there is none. json is set for a twin. */
-enum kind row_child(enum kind dir, const char *name, bool *json);
+/* Static children: by name (-ENOENT), and all after a cookie; cookies of others must be >= COOKIE_DYNAMIC. */
+#define COOKIE_DYNAMIC (1ull << 32)
+int lookup_static(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a);
+int list_static(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg);
 /* The model a FLATID names, NULL if none. */
 const struct view_model *tree_flat(struct tree *t, struct view *v, const char *flat);
 void tree_flat_name(struct buf *out, const struct view *v, const struct view_model *m);
-/* FLATIDs of a set of models as links or directories of `kind`, with `x`; for directories that hold one entry a model. */
-int list_flat(struct tree *t, struct view *v, enum kind kind, uint32_t x, uint64_t cookie, tree_fill fill, void *arg);
-/* Relative link from a directory `depth` components below the root to a model's directory. */
-void link_to_model(struct buf *out, int depth, const struct view *v, const struct view_model *m);
+/* FLATIDs of all models as links or directories of `kind`, with `x`; for directories that hold one entry a model. */
+int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, tree_fill fill, void *arg);
+int lookup_flat(struct tree *t, struct view *v, enum kind kind, const char *name, struct tree_attr *a);
+/* Relative link from a directory `depth` components below the root to a model's directory; -ESTALE without one. */
+int link_to_model(struct buf *out, int depth, const struct view *v, uint32_t model);
 /* Make sure that a model is inspected or signed, or that the lake's lineage is known. On workers only. */
 int need_state(struct render *r, const struct view_model *m, enum view_state s);
 int need_lineage(struct render *r);

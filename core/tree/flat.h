@@ -1,5 +1,5 @@
-#ifndef TARN_TREE_NAMES_H
-#define TARN_TREE_NAMES_H
+#ifndef TARN_TREE_FLAT_H
+#define TARN_TREE_FLAT_H
 /*
  * Ids as one path component (TREE.md, "Names"): '/' becomes "--" as in the hub cache; a literal "--" or '%'
  * is percent-encoded so that it can be undone; over 240 bytes, the first 220 and '~' and 16 hex digits

@@ -1,4 +1,4 @@
-#include "core/tree/names.h"
+#include "core/tree/flat.h"
 
 #include "core/base/hash.h"
 

@@ -1,0 +1,45 @@
+#ifndef TARN_TREE_FUNCTIONS_H
+#define TARN_TREE_FUNCTIONS_H
+/* The functions that rows.h names, by the file that has them. */
+#include "core/tree/row.h"
+
+#define RENDER(f) int f(struct render *r)
+#define LIST(f) int f(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
+#define LOOKUP(f) int f(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
+#define TARGET(f) int f(struct tree *t, struct view *v, struct node n, struct buf *out)
+#define SIZE(f) int64_t f(struct tree *t, struct view *v, struct node n)
+#define READY(f) bool f(struct tree *t, struct view *v, struct node n, const char *name)
+
+/* list_models.c */
+LIST(list_models); LOOKUP(lookup_models);
+LIST(list_all); LOOKUP(lookup_all); TARGET(target_all);
+LIST(list_exact); LOOKUP(lookup_exact);
+LIST(list_graph); LOOKUP(lookup_graph);
+LIST(list_diff); LOOKUP(lookup_diff); LIST(list_diff_model); LOOKUP(lookup_diff_model);
+TARGET(target_part);
+/* list_metadata.c */
+LIST(list_metadata); LOOKUP(lookup_metadata); SIZE(size_fact); RENDER(render_fact); RENDER(render_metadata);
+/* list_files.c */
+LIST(list_files); LOOKUP(lookup_files); TARGET(target_file); TARGET(target_readme); SIZE(size_served);
+int open_served(struct render *r, struct tree_file **f);
+/* list_by.c */
+LIST(list_by); LOOKUP(lookup_by); LIST(list_values); LOOKUP(lookup_values); LIST(list_facet); LOOKUP(lookup_facet);
+TARGET(target_facet);
+/* list_graph.c */
+LIST(list_graph_model); LOOKUP(lookup_graph_model); LIST(list_kin); LOOKUP(lookup_kin); LIST(list_near); LOOKUP(lookup_near);
+TARGET(target_root); TARGET(target_kin);
+READY(ready_lineage); READY(ready_lineage_list); READY(ready_near); RENDER(prepare_lineage); RENDER(prepare_near);
+/* render_model.c */
+RENDER(render_tensors); RENDER(render_signature); RENDER(render_problems); RENDER(render_evaluations);
+/* render_lineage.c */
+RENDER(render_parents); RENDER(render_tree); RENDER(render_neighbours); RENDER(render_lake_lineage);
+/* render_lake.c */
+RENDER(render_cachedir); RENDER(render_lake_summary); RENDER(render_lake_status); RENDER(render_generation); SIZE(size_generation);
+RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);
+/* render_readme.c */
+RENDER(render_readme);
+/* render_exact.c, render_diff.c */
+RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
+RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config);
+
+#endif
