@@ -29,7 +29,11 @@ struct part {
 	uint64_t first;		/* stored row (or column, when transposed) at which the part begins */
 	bool transposed;	/* stored as cols x rows */
 	uint32_t rope_heads;	/* > 0: stored rows are in llama.cpp's order for this many heads */
-	uint32_t stride, phase;	/* interleaved fused layouts (NeoX/Falcon/Bloom qkv per head): see canon.c; stride 0: contiguous */
+	/* Interleaved fused layouts (NeoX, BLOOM, Falcon: q, k, v of each head together): `run` rows of the part follow
+	 * each other, the next run begins `stride` stored rows after this one, the first at first + phase. stride 0: contiguous. */
+	uint32_t stride, phase, run;
+	uint64_t base;		/* elements of the tensor before its matrix (experts stacked in front) */
+	uint64_t ld;		/* elements from one stored row to the next */
 };
 
 struct canon {

@@ -1,0 +1,17 @@
+#ifndef TARN_LAKE_CANON_INTERNAL_H
+#define TARN_LAKE_CANON_INTERNAL_H
+/* Private to the files that make and read the canonical view. */
+#include "core/lake/canon.h"
+#include "core/lake/tensor_name.h"
+#include "core/lake/roles.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Does llama.cpp's converter reorder q and k rows for this GGUF architecture? */
+bool canon_rope_order(const char *architecture);
+
+/* The stored row (or column) at which canonical row r of the part stands. */
+uint64_t part_stored(const struct part *p, uint64_t row);
+
+#endif
