@@ -6,7 +6,7 @@
 /* llama.cpp's convert_hf_to_gguf.py undoes the RoPE order of the rows of q and k for these. */
 static const char *const rope_order[] = {
 	"llama", "mistral3", "deci", "baichuan", "xverse", "minicpm", "internlm2", "olmo", "deepseek", "arctic", "granite",
-	"granitemoe", "granitehybrid", "chameleon", "bailingmoe", "smollm3", "arcee", "llada",
+	"granitemoe", "granitehybrid", "chameleon", "bailingmoe", "smollm3", "arcee", "llada", "eagle3",
 };
 
 bool canon_rope_order(const char *architecture)
