@@ -30,6 +30,7 @@ X(FILES_DROP, "DELETE FROM file WHERE model=?1")
 /* what is known of a model */
 X(FACT_PUT, "INSERT INTO fact(model,n,key,value,source) VALUES(?1,?2,?3,?4,?5)")
 X(FACTS, "SELECT key,value,source FROM fact WHERE model=?1 ORDER BY n")
+X(FACTS_BY_KEY, "SELECT key,value FROM fact WHERE model=?1 ORDER BY key,n")
 X(FACT, "SELECT value FROM fact WHERE model=?1 AND key=?2 ORDER BY n")
 X(FACTS_DROP, "DELETE FROM fact WHERE model=?1")
 X(FACT_ALL, "SELECT model,value FROM fact WHERE key=?1 ORDER BY model,n")
@@ -54,6 +55,7 @@ X(FACET_JOIN, "INSERT INTO facet_model(facet,model) VALUES(?1,?2) ON CONFLICT DO
 X(FACET_VALUES, "SELECT f.id,f.value FROM facet f WHERE f.key=?1 AND f.value>?2 "
 	"AND EXISTS(SELECT 1 FROM facet_model m WHERE m.facet=f.id) ORDER BY f.value")
 X(FACET_MODELS, "SELECT model FROM facet_model WHERE facet=?1 AND model>?2 ORDER BY model")
+X(FACET_USED, "SELECT 1 FROM facet_model WHERE facet=?1 LIMIT 1")
 X(FACET_HAS, "SELECT 1 FROM facet_model WHERE facet=?1 AND model=?2")
 X(FACETS_OF_DROP, "DELETE FROM facet_model WHERE model=?1")
 X(FACET_KEY_DROP, "DELETE FROM facet_model WHERE facet IN (SELECT id FROM facet WHERE key=?1)")
@@ -92,20 +94,26 @@ X(WHY, "SELECT text FROM why WHERE model=?1")
 X(FAMILY_CLEAR, "DELETE FROM family")
 X(FAMILY_PUT, "INSERT OR REPLACE INTO family(model,root,rooted) VALUES(?1,?2,?3)")
 X(FAMILY_OF, "SELECT root,rooted FROM family WHERE model=?1")
+X(FAMILY_ROOT, "SELECT root FROM family WHERE model=?1 AND rooted")
 X(FAMILY_MEMBERS, "SELECT model FROM family WHERE root=?1 ORDER BY model")
 X(FAMILY_ROOTS, "SELECT DISTINCT root,rooted FROM family ORDER BY root")
 X(FAMILY_ALL, "SELECT model,root,rooted FROM family ORDER BY model")
 
+/* nearest neighbours of one generation; other 0: computed */
+X(NEAR, "SELECT other,distance FROM near WHERE model=?1 AND generation=?2 ORDER BY n")
+X(NEAR_PUT, "INSERT OR REPLACE INTO near(model,generation,n,other,distance) VALUES(?1,?2,?3,?4,?5)")
+X(NEAR_DROP, "DELETE FROM near WHERE model=?1")
+
 /* computed files: kind is the tree's row, x its detail; content NULL where only the size is kept */
 X(RENDERED_PUT, "INSERT OR REPLACE INTO rendered(model,kind,x,size,content) VALUES(?1,?2,?3,?4,?5)")
+X(RENDERED_SIZE_PUT, "INSERT OR REPLACE INTO rendered(model,kind,x,size,content) VALUES(?1,?2,?3,?4,NULL)")
+X(RENDERED_SIZE, "SELECT size FROM rendered WHERE model=?1 AND kind=?2 AND x=?3")
 X(RENDERED_GET, "SELECT size,content FROM rendered WHERE model=?1 AND kind=?2 AND x=?3")
-X(RENDERED_SIZES, "SELECT kind,x,size FROM rendered WHERE model=?1")
-X(RENDERED_LISTED, "SELECT DISTINCT x FROM rendered WHERE model=?1 AND kind=?2")
-X(RENDERED_DROP, "DELETE FROM rendered WHERE model=?1 OR (x=?1 AND kind IN (SELECT kind FROM rendered_pair))")
-X(RENDERED_OLD, "DELETE FROM rendered WHERE kind=?1 AND x<>?2")
+X(RENDERED_DROP, "DELETE FROM rendered WHERE model=?1")
+X(RENDERED_PAIR_DROP, "DELETE FROM rendered WHERE x=?1 AND x>0")
+X(RENDERED_OLD, "DELETE FROM rendered WHERE x>=?1 AND x<?2")
 X(RENDERED_CLEAR, "DELETE FROM rendered")
 X(COMPUTED_CLEAR, "UPDATE model SET computed=0")
-X(PAIR_KIND, "INSERT OR IGNORE INTO rendered_pair(kind) VALUES(?1)")
 
 /* whole-file hashes and per-tensor statistics, by the file's identity or the model */
 X(HASH_PUT, "INSERT OR REPLACE INTO filehash(dev,ino,size,mtime,ctime,hash) VALUES(?1,?2,?3,?4,?5,?6)")

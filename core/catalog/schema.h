@@ -24,9 +24,9 @@
 	"CREATE TABLE why(model INTEGER PRIMARY KEY, text BLOB);"
 	"CREATE TABLE family(model INTEGER PRIMARY KEY, root INT, rooted INT);"
 	"CREATE INDEX family_root ON family(root);"
+	"CREATE TABLE near(model INT, n INT, generation INT, other INT, distance REAL, PRIMARY KEY(model,n)) WITHOUT ROWID;"
 	"CREATE TABLE rendered(model INT, kind INT, x INT, size INT, content BLOB, PRIMARY KEY(model,kind,x)) WITHOUT ROWID;"
 	"CREATE INDEX rendered_x ON rendered(x);"
-	"CREATE TABLE rendered_pair(kind INTEGER PRIMARY KEY);"
 	"CREATE TABLE filehash(dev INT, ino INT, size INT, mtime INT, ctime INT, hash BLOB,"
 	" PRIMARY KEY(dev,ino,size,mtime,ctime)) WITHOUT ROWID;"
 	"CREATE TABLE exact(model INTEGER PRIMARY KEY, version INT, data BLOB);",

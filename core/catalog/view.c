@@ -151,7 +151,7 @@ int view_builder_add(struct view_builder *b, const struct view_model *m, const c
 	if (b->n >= UINT32_MAX || mem_grow(&b->models, &b->cap, b->n + 1) < 0 || intern(b, name, &at) < 0)
 		return -ENOMEM;
 	struct view_model *d = &b->models[b->n++];
-	memcpy(d, m, sizeof *d);
+	memcpy(d, m, sizeof *d);	/* not shared yet */
 	d->name = at;
 	return 0;
 }
@@ -203,8 +203,10 @@ struct view *view_build(struct view_builder *b, uint64_t generation, const struc
 		view_unref(v);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < v->n; i++)
+	for (uint32_t i = 0; i < v->n; i++) {
 		v->by_id[i] = i;
+		v->newest_ns = MAX(v->newest_ns, v->models[i].mtime_ns);
+	}
 	qsort_r(v->by_id, v->n, sizeof *v->by_id, by_id, v->models);
 	v->pool = b->pool;	/* view_by_id needs no names; bury() may move the pool */
 	int r = bury(b, v, old);

@@ -1,8 +1,8 @@
 #ifndef TARN_CATALOG_VIEW_H
 #define TARN_CATALOG_VIEW_H
 /*
- * The models of the lake at one moment, in memory: sorted by id, small, immutable (but for the
- * `computed` bits, which only ever gain) and counted. About 50 bytes a model and its id.
+ * The models of the lake at one moment, in memory: sorted by id, small, immutable (but for what
+ * is found out about a model, which only ever grows) and counted. About 50 bytes a model and its id.
  * Row ids are never used again, so that a number seen by the kernel can never mean another model.
  */
 #include "core/catalog/catalog.h"
@@ -21,9 +21,10 @@ struct view_model {
 	uint32_t id;		/* row in the catalog, > 0 */
 	uint32_t name;		/* offset in the pool */
 	uint32_t uid, gid;
-	uint32_t flags;
-	uint16_t mode;		/* permission bits of a file of the model */
-	uint8_t root, state;
+	_Atomic uint32_t flags;	/* enum view_flag; grows as the model is looked into */
+	uint16_t mode;		/* permission bits of a file of the model: the intersection */
+	uint8_t root;
+	_Atomic uint8_t state;	/* enum view_state; only ever grows */
 	int64_t mtime_ns;	/* of the newest source file */
 	uint64_t identity;	/* of all its files; 0: not looked at yet */
 	_Atomic uint64_t computed;	/* files of the model whose size is known: bits by the tree's slots */
@@ -32,6 +33,7 @@ struct view_model {
 struct view {
 	atomic_uint refs;
 	uint64_t generation;
+	int64_t newest_ns;	/* mtime of the newest model */
 	uint32_t n;
 	struct view_model *models;	/* in view_cmp order */
 	uint32_t *by_id;		/* indices, by row id */

@@ -61,6 +61,13 @@ void index_status(struct index *ix, struct index_status *s);
 void index_rescan(struct index *ix);			/* look again now */
 void index_close(struct index *ix);			/* stops the work, loses nothing */
 
+/* On a worker: make sure that a model is inspected (VIEW_INSPECTED) or signed (VIEW_SIGNED), that the lineage of the
+ * lake as it is now is known. Errors: what inspecting met (EIO, EINVAL…: also in problems.tsv), ECANCELED, ESTALE. */
+int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e);
+int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e);
+bool index_lineage_known(struct index *ix, const struct view *v);
+void index_note_error(struct index *ix, const struct err *e);	/* for index_status.last_error */
+
 struct view *index_view(struct index *ix);		/* a reference: view_unref */
 const struct lake *index_lake(const struct index *ix);
 struct catalog *index_catalog(struct index *ix);

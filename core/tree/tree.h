@@ -92,7 +92,7 @@ int tree_wait_open(struct tree *t, uint64_t ino, struct tree_file **f, struct er
  * listing and attributes. Called without locks from the indexing thread, after the new view is in place. */
 void tree_on_change(struct tree *t, void (*stale)(void *arg, uint64_t dir, const char *name), void *arg);
 
-struct tree_counts { uint64_t models, files, computed, joined, cancelled, busy, waiting; };
+struct tree_counts { uint64_t models, computed, joined, cancelled, busy, waiting, queued, running; };
 void tree_counts(struct tree *t, struct tree_counts *c);
 
 #endif

@@ -1,0 +1,408 @@
+/* Contents: opening, computing once however many ask, keeping what was computed. */
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "core/tree/tree_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct tree_file {
+	atomic_int refs;
+	char *data;		/* a content, or NULL */
+	uint64_t size;
+	int fd;			/* a lake file, or -1 */
+	const struct stream *stream;
+	void *priv;
+	bool keep;
+};
+
+/* Contents larger than this are not kept in the catalog: only their size is. */
+enum { KEEP_MAX = 64 << 20 };
+
+static struct tree_file *file_new(void)
+{
+	struct tree_file *f = mem_alloc(sizeof *f);
+	if (f) {
+		atomic_init(&f->refs, 1);
+		f->fd = -1;
+	}
+	return f;
+}
+
+struct tree_file *tree_file_content(struct buf *b, bool keep)
+{
+	size_t len = b->len;
+	char *data = buf_take(b);
+	struct tree_file *f = data ? file_new() : NULL;
+	if (!f) {
+		free(data);
+		return NULL;
+	}
+	f->data = data;
+	f->size = len;
+	f->keep = keep;
+	return f;
+}
+
+struct tree_file *tree_file_stream(const struct stream *s, void *priv, uint64_t size)
+{
+	struct tree_file *f = file_new();
+	if (!f) {
+		s->close(priv);
+		return NULL;
+	}
+	f->stream = s;
+	f->priv = priv;
+	f->size = size;
+	f->keep = true;
+	return f;
+}
+
+struct tree_file *tree_file_of_fd(int fd, uint64_t size)
+{
+	struct tree_file *f = file_new();
+	if (!f) {
+		close(fd);
+		return NULL;
+	}
+	f->fd = fd;
+	f->size = size;
+	f->keep = true;
+	return f;
+}
+
+struct tree_file *tree_file_ref(struct tree_file *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	return f;
+}
+
+void tree_close(struct tree_file *f)
+{
+	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
+		return;
+	if (f->stream)
+		f->stream->close(f->priv);
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f->data);
+	free(f);
+}
+
+uint64_t tree_file_size(const struct tree_file *f) { return f->size; }
+const void *tree_file_data(const struct tree_file *f) { return f->data; }
+int tree_file_fd(const struct tree_file *f) { return f->fd; }
+bool tree_file_keep(const struct tree_file *f) { return f->keep; }
+
+ssize_t tree_read(struct tree_file *f, void *out, size_t n, uint64_t off)
+{
+	if (f->fd >= 0) {
+		ssize_t got = pread(f->fd, out, n, (off_t)off);
+		return got < 0 ? -errno : got;
+	}
+	if (off >= f->size)
+		return 0;
+	n = (size_t)MIN((uint64_t)n, f->size - off);
+	if (f->data) {
+		memcpy(out, f->data + off, n);
+		return (ssize_t)n;
+	}
+	struct err e = ERR_INIT;
+	int r = f->stream->read(f->priv, out, n, off, &e);
+	return r < 0 ? r : (ssize_t)n;
+}
+
+/* --- what is kept --- */
+
+uint64_t stored_x(struct node n)
+{
+	/* generations are told from other models by their height, so that old ones can be dropped by range */
+	return rows[n.kind].flags & ROW_LAKE ? 1ull << 40 | n.x : n.x;
+}
+
+static uint8_t stored_kind(struct node n)
+{
+	return (uint8_t)(n.kind | (n.json ? 0x80 : 0));
+}
+
+static int size_row(void *arg, const struct catalog_row *r)
+{
+	*(int64_t *)arg = catalog_int(r, 0);
+	return 1;
+}
+
+int64_t stored_size(struct tree *t, struct view *v, struct node n)
+{
+	const struct row *row = &rows[n.kind];
+	unsigned slot = t->slot[stored_kind(n)];
+	if (slot) {
+		const struct view_model *m = view_by_id(v, n.model);
+		if (!m || !(atomic_load_explicit(&m->computed, memory_order_relaxed) >> (slot - 1) & 1))
+			return -1;
+	}
+	int64_t size = -1;
+	catalog_each(tree_catalog(t), Q_RENDERED_SIZE, NULL, size_row, &size, "iii",
+		     (int64_t)(row->flags & ROW_MODEL ? n.model : 0), (int64_t)stored_kind(n), (int64_t)stored_x(n));
+	return size;
+}
+
+static void store(struct render *r, const struct tree_file *f)
+{
+	struct tree *t = r->tree;
+	const struct row *row = &rows[r->node.kind];
+	bool content = (row->flags & ROW_WORK) && f->size <= KEEP_MAX;
+	int64_t model = row->flags & ROW_MODEL ? r->node.model : 0;
+	unsigned slot = t->slot[stored_kind(r->node)];
+	struct catalog *c = tree_catalog(t);
+	struct err e = ERR_INIT;
+	/* A catalog that cannot be written costs only the keeping. */
+	if (catalog_begin(c, &e) < 0)
+		return;
+	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, (int64_t)stored_kind(r->node), (int64_t)stored_x(r->node),
+				      (int64_t)f->size, f->data, (size_t)f->size) :
+			   catalog_do(c, Q_RENDERED_SIZE_PUT, &e, "iiii", model, (int64_t)stored_kind(r->node),
+				      (int64_t)stored_x(r->node), (int64_t)f->size);
+	if (rc == 0 && slot)
+		rc = catalog_do(c, Q_MODEL_COMPUTED, &e, "ii", model, (int64_t)(1ull << (slot - 1)));
+	if (rc < 0)
+		catalog_rollback(c);
+	else
+		rc = catalog_commit(c, &e);
+	if (rc < 0 || !slot)
+		return;
+	struct view *now = index_view(t->index);	/* the view may have changed meanwhile */
+	const struct view_model *m = view_by_id(now, r->node.model);
+	if (m)
+		atomic_fetch_or(&((struct view_model *)m)->computed, 1ull << (slot - 1));
+	view_unref(now);
+}
+
+static int content_row(void *arg, const struct catalog_row *row)
+{
+	size_t len;
+	const void *p = catalog_blob(row, 1, &len);
+	struct buf *b = arg;
+	if (catalog_null(row, 1))
+		return 0;
+	buf_add(b, p, len);
+	return 1;
+}
+
+/* --- rendering --- */
+
+bool row_is_cheap(struct tree *t, struct view *v, struct node n)
+{
+	const struct row *row = &rows[n.kind];
+	if (row->flags & (ROW_WORK | ROW_SIGNATURES))
+		return false;
+	if ((row->flags & ROW_LINEAGE) && !index_lineage_known(t->index, v))
+		return false;
+	if (row->flags & ROW_MODEL) {
+		const struct view_model *m = view_by_id(v, n.model);
+		return m && m->state >= VIEW_INSPECTED;
+	}
+	return true;
+}
+
+static int render_init(struct render *r, struct tree *t, struct view *v, struct node n, const struct cancel *cancel,
+		       struct buf *out, struct err *e)
+{
+	const struct row *row = &rows[n.kind];
+	*r = (struct render){.tree = t, .view = v, .node = n, .json = n.json, .cancel = cancel, .out = out, .err = e};
+	if (row->flags & ROW_MODEL)
+		r->model = view_by_id(v, n.model);
+	if (row->flags & ROW_PAIR)
+		r->other = view_by_id(v, n.x);
+	if (((row->flags & ROW_MODEL) && !r->model) || ((row->flags & ROW_PAIR) && !r->other))
+		return err_set(e, ESTALE, "the model is no longer in the lake");
+	return 0;
+}
+
+static int render_now(struct render *r, struct tree_file **f)
+{
+	const struct row *row = &rows[r->node.kind];
+	if (row->open)
+		return row->open(r, f);
+	int rc = row->render(r);
+	if (rc < 0)
+		return rc;
+	*f = tree_file_content(r->out, !(row->flags & ROW_LIVE));
+	if (!*f)
+		return err_nomem(r->err);
+	if (!(row->flags & ROW_LIVE))
+		store(r, *f);
+	return 0;
+}
+
+static int open_kept(struct tree *t, struct view *v, struct node n, struct tree_file **f)
+{
+	struct buf b = {0};
+	if (stored_size(t, v, n) < 0)
+		return -ENOENT;
+	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii",
+			     (int64_t)(rows[n.kind].flags & ROW_MODEL ? n.model : 0), (int64_t)stored_kind(n), (int64_t)stored_x(n));
+	if (r == 1)
+		*f = tree_file_content(&b, true);
+	buf_release(&b);
+	return r == 1 ? (*f ? 0 : -ENOMEM) : -ENOENT;
+}
+
+/* A file that can be opened at all: 0, or -errno. */
+static int check_file(struct tree *t, struct view *v, struct node n)
+{
+	const struct row *row = &rows[n.kind];
+	if (n.kind == KIND_NONE)
+		return -ESTALE;
+	if (row->flags & ROW_DIR)
+		return -EISDIR;
+	if (row->flags & ROW_LINK)
+		return -ELOOP;
+	if ((row->flags & ROW_LAKE) && n.x != tree_x(row, v))
+		return -ESTALE;
+	(void)t;
+	return 0;
+}
+
+int tree_open(struct tree *t, uint64_t ino, struct tree_file **f, struct err *e)
+{
+	struct view *v = index_view(t->index);
+	struct node n = node_of(ino);
+	const struct row *row = &rows[n.kind];
+	struct buf out = {0};
+	struct render r;
+	int rc = check_file(t, v, n);
+	if (rc == 0 && (rc = render_init(&r, t, v, n, NULL, &out, e)) == 0) {
+		bool keeps = !(row->flags & (ROW_LIVE | ROW_STREAM | ROW_EXACT_SIZE));
+		rc = keeps && (row->flags & ROW_WORK) ? open_kept(t, v, n, f) : -ENOENT;
+		if (rc == -ENOENT)
+			rc = row_is_cheap(t, v, n) || (row->flags & ROW_LIVE) ? render_now(&r, f) : t->o.cached ? -ENODATA : -EAGAIN;
+	}
+	buf_release(&out);
+	view_unref(v);
+	return rc;
+}
+
+/* --- computing, once --- */
+
+struct task {
+	struct tree *tree;
+	struct view *view;
+	struct node node;
+	bool open;		/* a file; else what a directory needs */
+};
+
+struct tree_wait {
+	void (*done)(void *arg, int result, struct tree_file *f);
+	void *arg;
+	struct flight_wait *wait;
+};
+
+static int prerequisites(struct render *r)
+{
+	const struct row *row = &rows[r->node.kind];
+	int rc = 0;
+	if (r->model)
+		rc = need_state(r, r->model, row->flags & ROW_SIGNATURES ? VIEW_SIGNED : VIEW_INSPECTED);
+	if (rc == 0 && r->other)
+		rc = need_state(r, r->other, row->flags & ROW_SIGNATURES ? VIEW_SIGNED : VIEW_INSPECTED);
+	if (rc == 0 && (row->flags & ROW_LINEAGE))
+		rc = need_lineage(r);
+	return rc;
+}
+
+static struct flight_result run_task(void *arg, const struct cancel *cancel)
+{
+	struct task *k = arg;
+	struct tree_file *f = NULL;
+	struct buf out = {0};
+	struct err e = ERR_INIT;
+	struct render r;
+	int rc = render_init(&r, k->tree, k->view, k->node, cancel, &out, &e);
+	if (rc == 0)
+		rc = prerequisites(&r);
+	if (rc == 0 && !k->open)
+		rc = rows[k->node.kind].prepare(&r);
+	else if (rc == 0 && open_kept(k->tree, k->view, k->node, &f) < 0)	/* another may have been first */
+		rc = render_now(&r, &f);
+	if (rc == 0 && k->open)
+		atomic_fetch_add(&k->tree->files_computed, 1);
+	if (rc < 0 && rc != -ECANCELED)
+		index_note_error(k->tree->index, &e);
+	buf_release(&out);
+	return (struct flight_result){.code = rc, .value = f};
+}
+
+static void drop_file(void *value)
+{
+	tree_close(value);
+}
+
+static void task_free(void *arg)
+{
+	struct task *k = arg;
+	view_unref(k->view);
+	free(k);
+}
+
+static void finished(void *arg, struct flight_result r)
+{
+	struct tree_wait *w = arg;
+	w->done(w->arg, r.code, r.code == 0 && r.value ? tree_file_ref(r.value) : NULL);
+	free(w);
+}
+
+int tree_start(struct tree *t, uint64_t ino, const char *name, struct tree_wait **out,
+	       void (*done)(void *arg, int result, struct tree_file *f), void *arg)
+{
+	struct node n = node_of(ino);
+	struct task *k = mem_alloc(sizeof *k);
+	struct tree_wait *w = mem_alloc(sizeof *w);
+	if (!k || !w || n.kind == KIND_NONE) {
+		free(k);
+		free(w);
+		return n.kind == KIND_NONE ? -ESTALE : -ENOMEM;
+	}
+	*k = (struct task){.tree = t, .view = index_view(t->index), .node = n, .open = !name};
+	*w = (struct tree_wait){.done = done, .arg = arg};
+	*out = w;
+	struct flight_work work = {.run = run_task, .drop = drop_file, .free_arg = task_free, .arg = k};
+	int r = flight_join(t->flight, (struct flight_key){ino, name != NULL}, &work, finished, w, &w->wait);
+	if (r < 0) {
+		*out = NULL;
+		free(w);
+	}
+	return r;
+}
+
+bool tree_cancel(struct tree *t, struct tree_wait *w)
+{
+	if (!flight_leave(t->flight, w->wait))
+		return false;
+	free(w);
+	return true;
+}
+
+void tree_counts(struct tree *t, struct tree_counts *c)
+{
+	struct flight_counts f;
+	struct view *v = index_view(t->index);
+	flight_counts(t->flight, &f);
+	*c = (struct tree_counts){.models = v->n, .computed = t->files_computed, .joined = f.joined, .cancelled = f.cancelled,
+				  .busy = f.busy, .waiting = f.waiting, .queued = f.queued, .running = f.running};
+	view_unref(v);
+}
+
+int need_state(struct render *r, const struct view_model *m, enum view_state s)
+{
+	if (m->state >= s)
+		return 0;
+	return index_need_model(r->tree->index, m->id, s, r->cancel, r->err);
+}
+
+int need_lineage(struct render *r)
+{
+	return index_need_lineage(r->tree->index, r->cancel, r->err);
+}

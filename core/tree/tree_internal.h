@@ -1,0 +1,25 @@
+#ifndef TARN_TREE_TREE_INTERNAL_H
+#define TARN_TREE_TREE_INTERNAL_H
+/* What tree.c (names and attributes) and content.c (opening and computing) share. */
+#include "core/job/flight.h"
+#include "core/job/index.h"
+#include "core/tree/content.h"
+
+struct tree {
+	struct index *index;
+	struct tree_options o;
+	struct flight *flight;
+	uid_t uid;			/* of what belongs to no model */
+	gid_t gid;
+	uint8_t slot[256];		/* kind | twin << 7 → bit in view_model.computed + 1; 0: none */
+	void (*stale)(void *arg, uint64_t dir, const char *name);
+	void *stale_arg;
+	_Atomic uint64_t files_computed;
+};
+
+/* May this node be opened now without computing; what is stored of it: size, or -1. */
+int64_t stored_size(struct tree *t, struct view *v, struct node n);
+uint64_t stored_x(struct node n);	/* x as the catalog keys it */
+bool row_is_cheap(struct tree *t, struct view *v, struct node n);	/* rendered from the catalog, here and now */
+
+#endif
