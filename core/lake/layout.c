@@ -1,0 +1,8 @@
+/* The table of layouts: the first that recognises a directory takes it. */
+#include "core/lake/layouts_internal.h"
+
+const struct layout *const layouts[] = {
+	&layout_hub,
+	&layout_directory,	/* takes whatever is left */
+	NULL,
+};

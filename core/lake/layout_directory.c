@@ -1,0 +1,203 @@
+/*
+ * Plain directories, the layout of everything that is nothing else: a repository (config, weights,
+ * card), an adapter, a directory with one set of weights, or a folder of weight files that are each
+ * a model. Also what lies below a model: its other files.
+ */
+#include "core/lake/layouts_internal.h"
+
+#include "core/lake/sets.h"
+
+#include <string.h>
+
+static bool any(const struct walker *w, const struct place *p, const struct listing *l)
+{
+	(void)w;
+	(void)p;
+	(void)l;
+	return true;
+}
+
+/* Folders that image tools sort files into by kind: one file there is a model, not its folder. */
+static bool is_category(const char *path)
+{
+	static const char *const names[] = {
+		"checkpoints", "loras", "lora", "lycoris", "vae", "vae_approx", "controlnet", "embeddings", "upscale_models", "clip",
+		"clip_vision", "text_encoders", "unet", "diffusion_models", "style_models", "hypernetworks", "gligen", "photomaker",
+		"stable-diffusion", "esrgan", "realesrgan", "codeformer", "gfpgan", "swinir", "ipadapter", "animatediff_models",
+		"audio_encoders", "model_patches", "diffusers",
+	};
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int add_sidecars(struct walker *w, struct owner *o, const struct listing *l)
+{
+	size_t lo = 0, hi = l->n_files;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (strncmp(l->entries[mid].name, o->stem, o->stem_len) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < l->n_files && strncmp(l->entries[lo].name, o->stem, o->stem_len) == 0; lo++) {
+		const struct entry *e = &l->entries[lo];
+		if (e->info.kind == SCAN_WEIGHTS || e->dir || e->linked_dir || e->special || e->name[o->stem_len] != '.')
+			continue;
+		int r = owner_add(w, o, o->place->path, e, e->info.kind);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Config, card and tokenizer of a folder whose weight files are all of one model (quantisations) are each file's. */
+static int add_documents(struct walker *w, struct owner *o, const struct listing *l)
+{
+	for (size_t i = 0; i < l->n_files; i++) {
+		const struct entry *e = &l->entries[i];
+		bool sidecar = strncmp(e->name, o->stem, o->stem_len) == 0 && e->name[o->stem_len] == '.';
+		int r = 0;
+		if (!sidecar && (e->info.kind == SCAN_CONFIG || e->info.kind == SCAN_CARD || e->info.kind == SCAN_TOKENIZER))
+			r = owner_add(w, o, o->place->path, e, e->info.kind);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* One set of weights that is a model of its own: dir/stem. */
+static int take_set(struct walker *w, const struct place *p, struct listing *l, size_t set, bool documents)
+{
+	cleanup_owner struct owner o = {.place = p, .layout = "file"};
+	int r = 0;
+	o.stem = set_stem(l, &l->sets[set], &o.stem_len);
+	/* shards lie close together, but other containers' may lie between them */
+	for (size_t i = l->sets[set].first, left = l->sets[set].files; left && i < l->n && r == 0; i++) {
+		struct entry *e = &l->entries[i];
+		if (e->info.kind != SCAN_WEIGHTS || e->set != set)
+			continue;
+		r = owner_add(w, &o, p->path, e, SCAN_WEIGHTS);
+		e->done = true;
+		left--;
+	}
+	if (r == 0)
+		r = add_sidecars(w, &o, l);
+	if (r == 0 && documents)
+		r = add_documents(w, &o, l);
+	return r < 0 ? r : owner_finish(w, &o);
+}
+
+/* All GGUF: then the folder is one repository of quantisations. */
+static bool is_quantisations(const struct listing *l)
+{
+	for (size_t i = 0; i < l->n_sets; i++)
+		if (set_name(l, &l->sets[i])->rank != 2)
+			return false;
+	return l->n_sets > 0;
+}
+
+static int take_sets(struct walker *w, const struct place *p, struct listing *l, bool only_own, bool named)
+{
+	bool documents = named || is_quantisations(l);
+	for (size_t i = 0; i < l->n_sets; i++) {
+		if (only_own && !set_is_own(l, &l->sets[i]))
+			continue;
+		int r = take_set(w, p, l, i, documents);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* What is left of the listing becomes the owner's files. `best`: the set to read; NULL: none here is. */
+static int add_rest(struct walker *w, struct owner *o, const char *dir, const struct listing *l, const struct set *best)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct entry *e = &l->entries[i];
+		if (e->dir || e->linked_dir || e->special || e->done)
+			continue;
+		enum scan_kind kind = e->info.kind;
+		if (kind == SCAN_WEIGHTS && (!best || &l->sets[e->set] != best))
+			kind = e->info.weak || e->info.projector ? SCAN_OTHER : SCAN_WEIGHTS_ALSO;
+		int r = owner_add(w, o, dir, e, kind);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The folder has other models below and its one set of weights has a name of its own: then that file is the model. */
+static void owner_to_file(struct owner *o, const struct listing *l, const struct set *best)
+{
+	size_t n = 0;
+	o->layout = "file";
+	o->stem = set_stem(l, best, &o->stem_len);
+	for (size_t i = 0; i < o->n_files; i++) {
+		const struct scan_file *f = &o->files[i];
+		bool sidecar = strncmp(f->name, o->stem, o->stem_len) == 0 && f->name[o->stem_len] == '.';
+		if (f->kind == SCAN_WEIGHTS || (sidecar && !strchr(f->name, '/')))
+			o->files[n++] = *f;
+	}
+	o->n_files = n;
+}
+
+/* The directory is one model, `best` what is read of it (NULL: perhaps something below). */
+static int take_model(struct walker *w, struct place *p, struct listing *l, const struct set *best, const char *layout,
+		      bool soft)
+{
+	cleanup_owner struct owner o = {.kind = OWNER_DIRECTORY, .place = p, .layout = p->layout ? p->layout : layout};
+	size_t before = w->n_models;
+	int r = add_rest(w, &o, p->path, l, best);
+	struct place below = *p;
+	below.owner = &o;
+	if (r == 0)
+		r = walk_dirs(w, &below, l);
+	if (r == 0 && soft && w->n_models > before)
+		owner_to_file(&o, l, best);
+	return r < 0 ? r : owner_finish(w, &o);
+}
+
+static bool has_dirs(const struct listing *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if ((l->entries[i].dir || l->entries[i].linked_dir) && !name_skipped(l->entries[i].name))
+			return true;
+	return false;
+}
+
+static int take_files(struct walker *w, struct place *p, struct listing *l, bool named)
+{
+	int r = take_sets(w, p, l, false, named);
+	if (r == 0 && p->owner)
+		r = add_rest(w, p->owner, p->path, l, NULL);
+	return r < 0 ? r : walk_dirs(w, p, l);
+}
+
+static int take(struct walker *w, struct place *p, struct listing *l)
+{
+	int r = sets_group(l);
+	if (r < 0)
+		return r;
+	bool config = listing_find(l, "config.json") || listing_find(l, "open_clip_config.json");
+	bool adapter = !config && listing_find(l, "adapter_config.json"), named = config || adapter;
+	struct sets_view v;
+	sets_look(l, adapter, &v);
+	bool soft = !named && !v.usual, at_root = !*p->path;
+	bool one = v.best && (v.strong ? named ? v.usual || v.stems == 1 : v.stems == 1 && (v.usual || !v.own)
+				       : !named && v.weak_stems == 1 && !v.own);
+	if (one && soft && (is_category(p->path) || (at_root && has_dirs(l))))
+		one = false;
+	if (!one && !(named && !v.strong))
+		return take_files(w, p, l, named);
+	if (at_root)	/* the model is the lake's own directory: it is named by it */
+		p->id = place_name(w, p);
+	if (v.own)
+		r = take_sets(w, p, l, true, named);
+	return r < 0 ? r : take_model(w, p, l, one ? v.best : NULL, adapter ? "peft" : "directory", soft);
+}
+
+const struct layout layout_directory = {.name = "directory", .match = any, .take = take};
