@@ -12,6 +12,35 @@
 #define VECTORISE
 #endif
 
+/* n elements, a multiple of the block. */
+void q4_0_decode(const void *src, float *dst, size_t n);
+void q4_1_decode(const void *src, float *dst, size_t n);
+void q5_0_decode(const void *src, float *dst, size_t n);
+void q5_1_decode(const void *src, float *dst, size_t n);
+void q8_0_decode(const void *src, float *dst, size_t n);
+void q8_1_decode(const void *src, float *dst, size_t n);
+void q2_k_decode(const void *src, float *dst, size_t n);
+void q3_k_decode(const void *src, float *dst, size_t n);
+void q4_k_decode(const void *src, float *dst, size_t n);
+void q5_k_decode(const void *src, float *dst, size_t n);
+void q6_k_decode(const void *src, float *dst, size_t n);
+void q8_k_decode(const void *src, float *dst, size_t n);
+void tq1_0_decode(const void *src, float *dst, size_t n);
+void tq2_0_decode(const void *src, float *dst, size_t n);
+void mxfp4_decode(const void *src, float *dst, size_t n);
+void nvfp4_decode(const void *src, float *dst, size_t n);
+void q1_0_decode(const void *src, float *dst, size_t n);
+void q2_0_decode(const void *src, float *dst, size_t n);
+void iq2_xxs_decode(const void *src, float *dst, size_t n);
+void iq2_xs_decode(const void *src, float *dst, size_t n);
+void iq2_s_decode(const void *src, float *dst, size_t n);
+void iq3_xxs_decode(const void *src, float *dst, size_t n);
+void iq3_s_decode(const void *src, float *dst, size_t n);
+void iq1_s_decode(const void *src, float *dst, size_t n);
+void iq1_m_decode(const void *src, float *dst, size_t n);
+void iq4_nl_decode(const void *src, float *dst, size_t n);
+void iq4_xs_decode(const void *src, float *dst, size_t n);
+
 static inline float float_of_bits(uint32_t u)
 {
 	float f;
@@ -49,5 +78,34 @@ static inline float half(uint32_t h)
 	uint32_t special = mag >= 0x7c00 ? 0x7f800000u | mag << 13 : 0;
 	return signed_float(float_of_bits(bits_of_float(small_float(mag, 10, 15)) * !special | special), h >> 15);
 }
+
+/* The halves that the blocks' scales are, and words: nothing in a block is aligned. */
+static inline uint16_t word16(const uint8_t *p)
+{
+	uint16_t u;
+	memcpy(&u, p, sizeof u);
+	return u;
+}
+
+static inline uint32_t word32(const uint8_t *p)
+{
+	uint32_t u;
+	memcpy(&u, p, sizeof u);
+	return u;
+}
+
+static inline float half_at(const uint8_t *p)
+{
+	return half(word16(p));
+}
+
+/* NAME_decode: n elements block by block, each by NAME_block. */
+#define BLOCKS(name, elements, bytes)							\
+	void name##_decode(const void *src, float *dst, size_t n)			\
+	{										\
+		const uint8_t *p = src;							\
+		for (size_t i = 0; i < n / (elements); i++)				\
+			name##_block(p + i * (bytes), dst + i * (elements));		\
+	}
 
 #endif
