@@ -20,6 +20,7 @@ enum {
 const struct format *const formats[] = {
 	&format_gguf,
 	&format_safetensors,
+	&format_pytorch,
 	NULL,
 };
 

@@ -4,6 +4,7 @@
 #include "core/format/format.h"
 
 extern const struct format format_gguf;
+extern const struct format format_pytorch;
 extern const struct format format_safetensors;
 
 /* Bytes [off, off+len) of a file: from the head that probing has read already where it holds them. Only while opening. */

@@ -1,0 +1,389 @@
+/*
+ * From the values of a checkpoint to named tensors: state dicts in their usual wrappers, modules
+ * pickled whole, lists. Optimizer states, random states and averaged copies are kept apart: they are
+ * not the model's tensors, and are told as a warning.
+ */
+#include "core/format/pytorch_internal.h"
+
+#include "core/base/buf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DEPTH = 64 };
+
+struct found { const char *name; const struct pick_tensor *tensor; };
+
+struct walk {
+	struct torch_part *t;
+	struct found *at;		/* heap */
+	size_t n, cap;
+	size_t budget;			/* values shared in a lattice could be visited for ever */
+	size_t apart;			/* tensors that are not the model's */
+	bool counting;			/* inside of what is kept apart */
+	bool exhausted;
+	struct buf path;
+	struct err *e;
+};
+
+static int walk_value(struct walk *k, const struct pick *v, int depth);
+
+static const struct pick_pairs *pairs_of(const struct pick *v)
+{
+	return v->kind == PICK_DICT ? &v->pairs : v->kind == PICK_OBJECT ? &v->object->pairs : NULL;
+}
+
+/* --- what belongs to the model --- */
+
+static bool contains_word(const char *s, const char *word)
+{
+	size_t n = strlen(word);
+	for (; *s; s++)
+		if (!strncasecmp(s, word, n))
+			return true;
+	return false;
+}
+
+static const char *text_of(const struct pick *key)
+{
+	return key && (key->kind == PICK_STR || key->kind == PICK_BYTES) ? key->str.s : NULL;
+}
+
+/* An optimizer's state_dict says {state, param_groups}. */
+static bool is_optimizer(const struct pick *v)
+{
+	return v->kind == PICK_DICT && pick_get(v, "param_groups") && pick_get(v, "state");
+}
+
+static bool is_apart(const struct pick *key, const struct pick *v)
+{
+	static const char *const whole[] = {"opt", "opt_state", "scheduler", "lr_scheduler", "lr_schedulers", "scaler",
+		"grad_scaler", "loss_scaler", "amp", "ema", "ema_state_dict", "model_ema", "state_dict_ema", "callbacks"};
+	const char *s = text_of(key);
+	if (is_optimizer(v))
+		return true;
+	if (!s)
+		return false;
+	if (contains_word(s, "rng_state"))
+		return true;
+	if (v->kind == PICK_TENSOR)
+		return false;
+	for (size_t i = 0; i < COUNT(whole); i++)
+		if (!strcasecmp(s, whole[i]))
+			return true;
+	return contains_word(s, "optim") || contains_word(s, "exp_avg");
+}
+
+/* --- names --- */
+
+static void path_add(struct buf *b, const struct pick *key)
+{
+	if (b->len)
+		buf_char(b, '.');
+	switch (key->kind) {
+	case PICK_STR: case PICK_BYTES:
+		for (size_t i = 0; key->str.s && i < key->str.len; i++)	/* names are C strings */
+			buf_char(b, key->str.s[i] ? key->str.s[i] : '?');
+		break;
+	case PICK_INT: buf_printf(b, "%" PRId64, key->i); break;
+	case PICK_BOOL: buf_str(b, key->b ? "True" : "False"); break;
+	case PICK_NONE: buf_str(b, "None"); break;
+	default: buf_str(b, "?");
+	}
+}
+
+static void path_cut(struct buf *b, size_t len)
+{
+	if (b->data)
+		b->data[len] = 0;
+	b->len = len;
+}
+
+static int add_found(struct walk *k, const struct pick_tensor *tensor)
+{
+	if (k->counting) {
+		k->apart++;
+		return 0;
+	}
+	if (buf_failed(&k->path) || mem_grow(&k->at, &k->cap, k->n + 1) < 0)
+		return err_nomem(k->e);
+	const char *path = k->path.len ? k->path.data : "tensor", *prefix = k->t->prefix;
+	char *name = arena_printf(&k->t->w->arena, "%s%s", prefix, path);
+	if (!name)
+		return err_nomem(k->e);
+	k->at[k->n++] = (struct found){name, tensor};
+	return 0;
+}
+
+/* --- walking --- */
+
+static int walk_member(struct walk *k, const struct pick *key, const struct pick *v, bool named, int depth)
+{
+	size_t len = k->path.len;
+	bool counting = k->counting;
+	if (key && is_apart(key, v))
+		k->counting = true;
+	if (key && named)
+		path_add(&k->path, key);
+	int r = walk_value(k, v, depth + 1);
+	k->counting = counting;
+	path_cut(&k->path, len);
+	return r;
+}
+
+/* torch.nn.Module: parameters, buffers and children stand in dicts of their own, which names do not mention. */
+static int walk_module(struct walk *k, const struct pick *v, int depth)
+{
+	static const char *const parts[] = {"_parameters", "_buffers", "_modules"};
+	for (size_t i = 0; i < COUNT(parts); i++) {
+		const struct pick *part = pick_get(v, parts[i]);
+		int r = part ? walk_member(k, NULL, part, false, depth) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int walk_items(struct walk *k, const struct pick_items *l, int depth)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct pick index = {.kind = PICK_INT, .i = (int64_t)i};
+		int r = walk_member(k, &index, l->at[i], true, depth);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int walk_pairs(struct walk *k, const struct pick_pairs *d, int depth)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		int r = walk_member(k, d->at[i].key, d->at[i].value, true, depth);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int walk_value(struct walk *k, const struct pick *v, int depth)
+{
+	if (depth > DEPTH || !k->budget) {
+		k->exhausted = true;
+		return 0;
+	}
+	k->budget--;
+	switch (v->kind) {
+	case PICK_TENSOR: return add_found(k, v->tensor);
+	case PICK_LIST: case PICK_TUPLE: case PICK_SET: return walk_items(k, &v->items, depth);
+	case PICK_DICT: return walk_pairs(k, &v->pairs, depth);
+	case PICK_OBJECT: {
+		if (pick_get(v, "_parameters") && pick_get(v, "_modules"))
+			return walk_module(k, v, depth);
+		int r = walk_pairs(k, &v->object->pairs, depth);
+		if (!r)
+			r = walk_items(k, &v->object->items, depth);
+		const struct pick *state = v->object->state;
+		return r < 0 || !state || state->kind == PICK_DICT ? r : walk_member(k, NULL, state, false, depth);
+	}
+	default: return 0;
+	}
+}
+
+/* --- wrappers --- */
+
+static bool has_tensors(const struct pick *v, int depth, size_t *budget)
+{
+	if (!*budget || depth > DEPTH)
+		return false;
+	--*budget;
+	if (v->kind == PICK_TENSOR)
+		return true;
+	const struct pick_pairs *d = pairs_of(v);
+	for (size_t i = 0; d && i < d->n; i++)
+		if (has_tensors(d->at[i].value, depth + 1, budget))
+			return true;
+	const struct pick_items *l = v->kind == PICK_LIST || v->kind == PICK_TUPLE ? &v->items : NULL;
+	for (size_t i = 0; l && i < l->n; i++)
+		if (has_tensors(l->at[i], depth + 1, budget))
+			return true;
+	return false;
+}
+
+/* The key under which a checkpoint keeps its model: never beside tensors of its own. */
+static const struct pick *wrapper(const struct pick *v, size_t budget)
+{
+	static const char *const keys[] = {"state_dict", "model_state_dict", "model", "model_state", "net", "network", "module",
+		"params", "weights", "params_ema", "ema", "model_ema", "ema_state_dict", "state_dict_ema", "generator"};
+	if (v->kind != PICK_DICT)
+		return NULL;
+	for (size_t i = 0; i < v->pairs.n; i++)
+		if (v->pairs.at[i].value->kind == PICK_TENSOR)
+			return NULL;
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		const struct pick *inner = pick_get(v, keys[i]);
+		if (inner && has_tensors(inner, 0, &budget))
+			return inner;
+	}
+	return NULL;
+}
+
+/* The model first, then what stands beside it under keys of its own. */
+static int walk_root(struct walk *k, const struct pick *root, int depth)
+{
+	const struct pick *inner = depth < 4 ? wrapper(root, k->budget) : NULL;
+	if (!inner) {
+		k->counting = is_optimizer(root);
+		int r = walk_value(k, root, 0);
+		k->counting = false;
+		return r;
+	}
+	int r = walk_root(k, inner, depth + 1);
+	for (size_t i = 0; !r && i < root->pairs.n; i++) {
+		const struct pick_pair *p = &root->pairs.at[i];
+		if (p->value != inner)
+			r = walk_member(k, p->key, p->value, true, 0);
+	}
+	return r;
+}
+
+/* --- adding --- */
+
+static void drop_common_prefix(struct walk *k)
+{
+	static const char *const common[] = {"module.", "_orig_mod."};
+	size_t skip = strlen(k->t->prefix);
+	for (size_t c = 0; c < COUNT(common); c++) {
+		size_t n = strlen(common[c]), i = 0;
+		while (i < k->n && !strncmp(k->at[i].name + skip, common[c], n) && k->at[i].name[skip + n])
+			i++;
+		if (i < k->n || skip)
+			continue;
+		for (i = 0; i < k->n; i++)
+			k->at[i].name += n;
+	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct found *x = *(const struct found *const *)a, *y = *(const struct found *const *)b;
+	int c = strcmp(x->name, y->name);
+	return c ? c : x < y ? -1 : x > y;
+}
+
+/* Of two tensors with one name the later is the one that a dict would keep. */
+static int drop_duplicates(struct walk *k)
+{
+	cleanup_free struct found **by = mem_array(k->n, sizeof *by);
+	if (!by)
+		return err_nomem(k->e);
+	for (size_t i = 0; i < k->n; i++)
+		by[i] = &k->at[i];
+	qsort(by, k->n, sizeof *by, by_name);
+	size_t dropped = 0;
+	for (size_t i = 1; i < k->n; i++)
+		if (!strcmp(by[i - 1]->name, by[i]->name)) {
+			by[i - 1]->tensor = NULL;
+			dropped++;
+		}
+	if (dropped)
+		weights_warn(k->t->w, k->t->path, "duplicate names", "%zu tensors are hidden by later ones of the same name", dropped);
+	return 0;
+}
+
+static bool bytes_source(const struct torch_part *t, const struct pick *data, struct source *out)
+{
+	if (data->str.s)
+		*out = source_memory(data->str.s, data->str.len);
+	else if (data->str.pos <= t->pickle.size && data->str.len <= t->pickle.size - data->str.pos)
+		*out = source_part(&t->pickle, data->str.pos, data->str.len);
+	else
+		return false;
+	return true;
+}
+
+static int add_tensor(struct torch_part *t, const struct found *f, struct err *e)
+{
+	const struct pick_tensor *p = f->tensor;
+	struct tensor out = {.name = f->name, .dtype = p->dtype, .ndim = p->ndim, .file = t->file};
+	struct stored s = {.swap = p->storage ? t->big : p->swap};
+	const struct dtype_info *d = dtype_info(p->dtype);
+	memcpy(out.shape, p->shape, sizeof out.shape);
+	memcpy(s.stride, p->stride, sizeof s.stride);
+	int r = 0;
+	if (!p->storage) {
+		if (!bytes_source(t, p->data, &s.src))
+			return err_set(e, EINVAL, "%.200s: its bytes are not in the pickle", f->name);
+		t->keep_values |= s.src.mem != NULL;
+	} else {
+		r = t->locate(t, p->storage, &s.src, e);
+		uint64_t first = p->offset;
+		if (!r && (__builtin_add_overflow(first, p->storage->root_offset, &first) ||
+			   __builtin_mul_overflow(first, d->bytes, &s.start)))
+			return err_set(e, EINVAL, "%.200s: its offset overflows 64 bits", f->name);
+	}
+	if (r < 0)
+		return err_prefix(e, "%.100s: ", f->name);
+	s.swap = s.swap && d->bytes > 1;
+	return stored_add(t->w, out, &s, e);
+}
+
+/* A view may repeat its storage without end (expand); what is far larger than what it is made of is not shown. */
+static bool is_inflated(const struct pick_tensor *p)
+{
+	uint64_t n = 1;
+	for (unsigned i = 0; i < p->ndim; i++)
+		if (__builtin_mul_overflow(n, p->shape[i], &n))
+			return true;
+	return p->storage && n > 1 << 20 && n / 64 > p->storage->numel;
+}
+
+int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
+{
+	struct walk k = {.t = t, .e = e, .budget = 4096 + t->values.used / 16};
+	int r = walk_root(&k, root, 0);
+	if (!r && k.exhausted)
+		weights_warn(t->w, t->path, "deep values", "values nested too deeply, or shared too often, are left out");
+	if (!r)
+		drop_common_prefix(&k);
+	if (!r)
+		r = drop_duplicates(&k);
+	for (size_t i = 0; !r && i < k.n; i++) {
+		if (!k.at[i].tensor)
+			continue;
+		if (is_inflated(k.at[i].tensor))
+			weights_warn(t->w, t->path, "bad tensor", "%.200s: a view far larger than its storage is left out", k.at[i].name);
+		else
+			r = add_tensor(t, &k.at[i], e);
+	}
+	if (!r && k.apart)
+		weights_warn(t->w, t->path, "training state", "%zu tensors of optimizers, averages or random states are not listed", k.apart);
+	buf_release(&k.path);
+	free(k.at);
+	return r;
+}
+
+void torch_part_init(struct torch_part *t, struct weights *w, uint32_t file, const char *prefix, uint64_t pickle_size)
+{
+	uint64_t limit = MIN(pickle_size, (uint64_t)1 << 22) * 256 + (1 << 20);	/* values a byte of pickle, at most */
+	*t = (struct torch_part){.w = w, .file = file, .path = w->files[file].path, .prefix = prefix, .values.limit = limit};
+}
+
+int torch_part_release(struct torch_part *t)
+{
+	struct stored_set *set = t->w->priv;
+	free(t->keys);
+	t->keys = NULL;
+	if (!t->keep_values) {
+		arena_release(&t->values);
+		return 0;
+	}
+	if (mem_grow(&set->arenas, &set->arena_cap, set->n_arenas + 1) < 0) {
+		arena_release(&t->values);	/* the weights are about to be released too */
+		return -ENOMEM;
+	}
+	set->arenas[set->n_arenas++] = t->values;
+	return 0;
+}
