@@ -185,8 +185,12 @@ static size_t text_operation(const unsigned char *s, size_t len)
 {
 	static const char lines[] = "ciFILSVPgp", alone[] = "(.012NQRabdelost)]}u", one[] = "KUhq";
 	unsigned char op = *s;
-	if (strchr(one, op))
-		return len < 2 ? SIZE_MAX : 2 + (op == 'U' ? s[1] : 0u);
+	if (!op)
+		return 0;
+	if (op == 0x81 || op == 0x93 || op == 0x94 || (op >= 0x85 && op <= 0x89))	/* without the PROTO that belongs before */
+		return 1;
+	if (op == 0x8c || strchr(one, op))
+		return len < 2 ? SIZE_MAX : 2 + (op == 'U' || op == 0x8c ? s[1] : 0u);
 	if (op == 'M')
 		return 3;
 	if (!strchr(lines, op))
@@ -213,13 +217,13 @@ static int probe_text(const unsigned char *head, size_t len)
 	size_t at = 0, n = 0, telling = 0;
 	while (at < len) {
 		unsigned char op = head[at];
-		size_t step = op && op < 0x80 ? text_operation(head + at, len - at) : 0;
-		if (!step)
-			return 0;
+		size_t step = text_operation(head + at, len - at);
+		if (!step)	/* a global runs before what is broken behind it */
+			return *head == 'c' && n >= 2 ? 50 : 0;
 		if (step == SIZE_MAX)
 			break;
 		n++;
-		telling += strchr("cipqSVIKU", op) != NULL;
+		telling += (op > 0x80 || strchr("cipqSVIKU", op));
 		if (op == '.')
 			return n >= 2 ? 60 : 0;
 		at += step;
