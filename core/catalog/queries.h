@@ -17,6 +17,7 @@ X(MODEL_STATE, "UPDATE model SET state=?2, flags=?3 WHERE id=?1")
 X(MODEL_FLAGS, "UPDATE model SET flags=?2 WHERE id=?1")
 X(MODEL_COMPUTED, "UPDATE model SET computed=computed|?2 WHERE id=?1")
 X(MODEL_DROP, "DELETE FROM model WHERE id=?1")
+X(MODEL_EXISTS, "SELECT 1 FROM model WHERE id=?1")
 X(MODEL_COUNT, "SELECT count(*) FROM model")
 
 /* files of a model, in name order */
@@ -25,6 +26,7 @@ X(FILE_PUT, "INSERT INTO file(model,n,name,path,kind,size,mtime,ctime,dev,ino,ui
 X(FILES, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken FROM file WHERE model=?1 ORDER BY n")
 X(FILE, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken FROM file WHERE model=?1 AND n=?2")
 X(FILE_FIND, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE m.root=?1 AND f.path=?2 ORDER BY m.name")
+X(FILE_SAME, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE f.dev=?1 AND f.ino=?2 ORDER BY m.name")
 X(FILES_DROP, "DELETE FROM file WHERE model=?1")
 
 /* what is known of a model */
@@ -37,7 +39,8 @@ X(FACT_ALL, "SELECT model,value FROM fact WHERE key=?1 ORDER BY model,n")
 X(PROBLEM_PUT, "INSERT INTO problem(model,n,file,problem,detail) VALUES(?1,?2,?3,?4,?5)")
 X(PROBLEMS, "SELECT file,problem,detail FROM problem WHERE model=?1 ORDER BY n")
 X(PROBLEM_ADD, "INSERT INTO problem(model,n,file,problem,detail) "
-	"SELECT ?1,coalesce(max(n)+1,0),?2,?3,?4 FROM problem WHERE model=?1")
+	"SELECT ?1,(SELECT coalesce(max(n)+1,0) FROM problem WHERE model=?1),?2,?3,?4 "
+	"WHERE NOT EXISTS(SELECT 1 FROM problem WHERE model=?1 AND file=?2 AND problem=?3)")
 X(PROBLEMS_DROP, "DELETE FROM problem WHERE model=?1")
 X(PROBLEM_ALL, "SELECT p.model,p.file,p.problem,p.detail FROM problem p ORDER BY p.model,p.n")
 X(DECLARED_PUT, "INSERT INTO declared(model,n,base,relation,source) VALUES(?1,?2,?3,?4,?5)")
@@ -51,7 +54,7 @@ X(EVALUATIONS_DROP, "DELETE FROM evaluation WHERE model=?1")
 X(FACET_PUT, "INSERT INTO facet(key,value) VALUES(?1,?2) ON CONFLICT DO NOTHING")
 X(FACET_ID, "SELECT id FROM facet WHERE key=?1 AND value=?2")
 X(FACET_NAME, "SELECT key,value FROM facet WHERE id=?1")
-X(FACET_JOIN, "INSERT INTO facet_model(facet,model) VALUES(?1,?2) ON CONFLICT DO NOTHING")
+X(FACET_JOIN, "INSERT INTO facet_model(facet,model) SELECT id,?3 FROM facet WHERE key=?1 AND value=?2 ON CONFLICT DO NOTHING")
 X(FACET_VALUES, "SELECT f.id,f.value FROM facet f WHERE f.key=?1 AND f.value>?2 "
 	"AND EXISTS(SELECT 1 FROM facet_model m WHERE m.facet=f.id) ORDER BY f.value")
 X(FACET_MODELS, "SELECT model FROM facet_model WHERE facet=?1 AND model>?2 ORDER BY model")
@@ -59,7 +62,7 @@ X(FACET_USED, "SELECT 1 FROM facet_model WHERE facet=?1 LIMIT 1")
 X(FACET_HAS, "SELECT 1 FROM facet_model WHERE facet=?1 AND model=?2")
 X(FACETS_OF_DROP, "DELETE FROM facet_model WHERE model=?1")
 X(FACET_KEY_DROP, "DELETE FROM facet_model WHERE facet IN (SELECT id FROM facet WHERE key=?1)")
-X(FACET_EMPTY, "INSERT INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "
+X(FACET_EMPTY, "INSERT OR IGNORE INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "
 	"FROM model m WHERE m.state>0 AND NOT EXISTS(SELECT 1 FROM facet_model fm JOIN facet f ON f.id=fm.facet "
 	"WHERE fm.model=m.id AND f.key=?1)")
 
@@ -80,17 +83,15 @@ X(SIGNATURE_SWEEP, "DELETE FROM signature WHERE key NOT IN (SELECT key FROM sign
 
 /* lineage of the snapshot that meta 'lineage' names */
 X(EDGE_CLEAR, "DELETE FROM edge")
-X(EDGE_PUT, "INSERT INTO edge(child,n,parent,relation,weight,confidence,basis,distance,method,evidence) "
-	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")
-X(EDGES_OF, "SELECT parent,relation,weight,confidence,basis,distance,method,evidence FROM edge WHERE child=?1 ORDER BY n")
+X(EDGE_PUT, "INSERT INTO edge(child,n,parent,relation,weight,confidence,basis,distance,method,evidence,why) "
+	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")
+X(EDGES_OF, "SELECT parent,relation,weight,confidence,basis,distance,method,evidence,why FROM edge WHERE child=?1 ORDER BY n")
 X(EDGES_FROM, "SELECT child,relation FROM edge WHERE parent=?1")
 X(EDGE_ALL, "SELECT child,parent,relation,weight,confidence,basis FROM edge ORDER BY child,n")
 X(ORIGIN_CLEAR, "DELETE FROM origin")
 X(ORIGIN_PUT, "INSERT INTO origin(model,n,tensor,source,source_tensor,weight,match,distance) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")
+/* tensors are indices into the header's list */
 X(ORIGINS, "SELECT tensor,source,source_tensor,weight,match,distance FROM origin WHERE model=?1 ORDER BY n")
-X(WHY_CLEAR, "DELETE FROM why")
-X(WHY_PUT, "INSERT OR REPLACE INTO why(model,text) VALUES(?1,?2)")
-X(WHY, "SELECT text FROM why WHERE model=?1")
 X(FAMILY_CLEAR, "DELETE FROM family")
 X(FAMILY_PUT, "INSERT OR REPLACE INTO family(model,root,rooted) VALUES(?1,?2,?3)")
 X(FAMILY_OF, "SELECT root,rooted FROM family WHERE model=?1")

@@ -1,5 +1,6 @@
 #include "core/catalog/view.h"
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 
 #include <errno.h>
@@ -206,6 +207,8 @@ struct view *view_build(struct view_builder *b, uint64_t generation, const struc
 	for (uint32_t i = 0; i < v->n; i++) {
 		v->by_id[i] = i;
 		v->newest_ns = MAX(v->newest_ns, v->models[i].mtime_ns);
+		const char *name = b->pool + v->models[i].name;
+		v->snapshot = hash64(name, strlen(name), v->snapshot ^ v->models[i].identity);
 	}
 	qsort_r(v->by_id, v->n, sizeof *v->by_id, by_id, v->models);
 	v->pool = b->pool;	/* view_by_id needs no names; bury() may move the pool */

@@ -33,6 +33,7 @@ struct view_model {
 struct view {
 	atomic_uint refs;
 	uint64_t generation;
+	uint64_t snapshot;	/* hash of all names and identities: the same lake has the same */
 	int64_t newest_ns;	/* mtime of the newest model */
 	uint32_t n;
 	struct view_model *models;	/* in view_cmp order */

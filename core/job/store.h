@@ -11,8 +11,8 @@ int store_put_model(struct catalog *c, const struct view_model *m, const struct 
 int store_drop_model(struct catalog *c, uint32_t id, struct err *e);
 int store_put_unread(struct catalog *c, const struct scan *s, struct err *e);
 /* flags: what the view is to show; state becomes VIEW_INSPECTED. */
-int store_put_inspection(struct catalog *c, uint32_t id, const struct inspection *in, uint32_t flags, struct err *e);
-uint32_t store_flags(const struct inspection *in);
+int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags, struct err *e);
+uint32_t store_flags(const struct inspect *in);
 int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, uint32_t flags, struct err *e);
 
 /* The files of a model as the catalog has them, in a form that inspect_model takes; all in the arena. */

@@ -1,0 +1,223 @@
+/* Looking into models: headers, then signatures, for all of them or for one that is asked for. */
+#include "core/job/index_internal.h"
+
+#include "core/base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK = 128 };
+
+/* What was found out about one model, until it is stored. */
+struct finding {
+	uint32_t id;
+	int state;
+	uint32_t flags;
+	struct arena arena;	/* of the file list */
+	struct inspect inspect;
+	bool inspected, signed_;
+	struct signature signature;
+	int result;		/* of making the signature */
+	struct err err;
+};
+
+static void finding_release(struct finding *f)
+{
+	if (f->signed_)
+		signature_release(&f->signature);
+	if (f->inspected)
+		inspect_release(&f->inspect);
+	arena_release(&f->arena);
+	*f = (struct finding){0};
+}
+
+static int look(struct index *ix, struct finding *f, int state, const struct cancel *c, struct err *e)
+{
+	struct scan_model m;
+	int r = store_get_files(ix->catalog, f->id, &f->arena, &m, e);
+	if (r < 0)
+		return r;
+	struct inspect_input in = {
+		.lake = &ix->lake, .root = m.root, .id = m.id, .dir = m.dir, .layout = m.layout, .revision = m.revision,
+		.files = m.files, .n_files = m.n_files,
+	};
+	if ((r = inspect_model(&f->inspect, &in, e)) < 0)
+		return r;
+	f->inspected = true;
+	f->flags = store_flags(&f->inspect);
+	f->state = VIEW_INSPECTED;
+	if (state < VIEW_SIGNED)
+		return 0;
+	f->state = VIEW_SIGNED;
+	if (!(f->flags & VIEW_WEIGHTS))
+		return 0;
+	f->result = signature_of(&f->signature, &f->inspect.weights, &f->inspect.canon, c, &f->err);
+	if (f->result == -ECANCELED || f->result == -ENOMEM) {
+		if (e)
+			*e = f->err;
+		return f->result;
+	}
+	f->signed_ = f->result == 0;
+	return 0;
+}
+
+/* Within a transaction. */
+static int store_finding(struct index *ix, struct finding *f, struct err *e)
+{
+	struct catalog *c = ix->catalog;
+	if (!catalog_number(c, Q_MODEL_EXISTS, 0, "i", (int64_t)f->id))
+		return 0;	/* it left the lake meanwhile */
+	int r = store_put_inspection(c, f->id, &f->inspect, f->flags, e);
+	if (r < 0 || f->state < VIEW_SIGNED)
+		return r;
+	if (f->signed_)
+		return store_put_signature(c, f->id, &f->signature, f->flags, e);
+	if (f->result < 0) {
+		f->flags |= VIEW_PROBLEMS;
+		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)f->id, "", "no signature", f->err.msg);
+	}
+	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)f->id, (int64_t)VIEW_SIGNED, (int64_t)f->flags);
+}
+
+/* Show it in the view of now. States only grow. */
+static void show(struct index *ix, const struct finding *f)
+{
+	struct view *v = index_view(ix);
+	struct view_model *m = (struct view_model *)view_by_id(v, f->id);
+	if (m) {
+		atomic_fetch_or(&m->flags, f->flags);
+		if (m->state < f->state)
+			atomic_store(&m->state, (uint8_t)f->state);
+	}
+	view_unref(v);
+}
+
+static int store_findings(struct index *ix, struct finding *f, size_t n, struct err *e)
+{
+	int r = catalog_begin(ix->catalog, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && !r; i++)
+		if (f[i].inspected)
+			r = store_finding(ix, &f[i], e);
+	if (r < 0)
+		catalog_rollback(ix->catalog);
+	else
+		r = catalog_commit(ix->catalog, e);
+	for (size_t i = 0; i < n && !r; i++)
+		if (f[i].inspected)
+			show(ix, &f[i]);
+	return r;
+}
+
+struct chunk {
+	struct index *ix;
+	struct finding *f;
+	int state;
+	const struct cancel *cancel;
+	uint64_t before;
+	_Atomic uint64_t done;
+};
+
+static int look_at(void *arg, size_t i)
+{
+	struct chunk *k = arg;
+	struct err e = ERR_INIT;
+	int r = look(k->ix, &k->f[i], k->state, k->cancel, &e);
+	if (r == -ESTALE)	/* left the lake: the next scan knows */
+		r = 0;
+	if (r < 0 && r != -ECANCELED)
+		index_note_error(k->ix, &e);
+	status_step(k->ix, k->before + atomic_fetch_add(&k->done, 1) + 1, 0, NULL);
+	if (cancel_asked(k->cancel))
+		return -ECANCELED;
+	return r == -ENOMEM || r == -ECANCELED ? r : 0;
+}
+
+static size_t pick(struct view *v, uint32_t *at, int state, uint32_t *ids)
+{
+	size_t n = 0;
+	for (; *at < v->n && n < CHUNK; ++*at)
+		if (v->models[*at].state < state)
+			ids[n++] = v->models[*at].id;
+	return n;
+}
+
+static uint64_t count_below(struct view *v, int state)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < v->n; i++)
+		n += v->models[i].state < state;
+	return n;
+}
+
+int stage_models(struct index *ix, int state, enum index_phase phase, const struct cancel *c, struct err *e)
+{
+	struct view *v = index_view(ix);
+	struct finding *f = mem_array(CHUNK, sizeof *f);
+	uint32_t ids[CHUNK], at = 0;
+	uint64_t total = count_below(v, state), done = 0;
+	int r = f ? 0 : err_nomem(e);
+	if (total)
+		status_phase(ix, phase, total);
+	for (size_t n; r == 0 && total && (n = pick(v, &at, state, ids)) > 0; done += n) {
+		struct chunk k = {.ix = ix, .f = f, .state = state, .cancel = c, .before = done};
+		for (size_t i = 0; i < n; i++)
+			f[i] = (struct finding){.id = ids[i], .err = ERR_INIT};
+		r = pool_for(ix->jobs, n, look_at, &k);
+		int s = store_findings(ix, f, n, e);
+		for (size_t i = 0; i < n; i++)
+			finding_release(&f[i]);
+		if (r == -ECANCELED)
+			err_set(e, ECANCELED, "interrupted");
+		if (r == 0)
+			r = s;
+	}
+	free(f);
+	view_unref(v);
+	if (r == 0 && total)
+		r = publish_again(ix, e);
+	return r;
+}
+
+static int wait_named(struct index *ix, const struct cancel *c, struct err *e)
+{
+	pthread_mutex_lock(&ix->lock);
+	while (!ix->named && !ix->stopping && !cancel_asked(c)) {
+		struct timespec at;
+		clock_gettime(CLOCK_REALTIME, &at);
+		at.tv_nsec += 50000000;
+		if (at.tv_nsec >= 1000000000)
+			at.tv_sec++, at.tv_nsec -= 1000000000;
+		pthread_cond_timedwait(&ix->changed, &ix->lock, &at);
+	}
+	bool named = ix->named;
+	pthread_mutex_unlock(&ix->lock);
+	return named ? 0 : err_set(e, ECANCELED, "interrupted");
+}
+
+int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e)
+{
+	struct finding f = {.id = id, .err = ERR_INIT};
+	int r = wait_named(ix, c, e);
+	if (r < 0)
+		return r;
+	struct view *v = index_view(ix);
+	const struct view_model *m = view_by_id(v, id);
+	int have = m ? m->state : -1;
+	view_unref(v);
+	if (have < 0)
+		return err_set(e, ESTALE, "the model is no longer in the lake");
+	if (have >= state)
+		return 0;
+	r = look(ix, &f, state, c, e);
+	if (r == 0)
+		r = store_findings(ix, &f, 1, e);
+	if (r == 0 && f.result < 0 && e) {
+		*e = f.err;
+		r = f.result;
+	}
+	finding_release(&f);
+	return r;
+}

@@ -1,0 +1,212 @@
+/* The lineage of the whole lake: from stored signatures to stored edges. */
+#include "core/job/index_internal.h"
+
+#include "core/base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct input {
+	struct index *ix;
+	struct view *v;
+	struct sketches s;
+	struct lineage_model *models;
+	struct adapter_hints *hints;
+	struct arena arena;
+};
+
+static int load(void *arg, uint32_t i, struct signature *s, struct err *e)
+{
+	struct input *in = arg;
+	return store_get_signature(in->ix->catalog, in->s.id[i], s, e);
+}
+
+static uint32_t index_of(const struct input *in, uint32_t view_index)
+{
+	size_t lo = 0, hi = in->s.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (in->s.rank[mid] < view_index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < in->s.n && in->s.rank[lo] == view_index ? (uint32_t)lo : LINEAGE_NONE;
+}
+
+/* The models that a base's text may mean: the id itself, else ids that end in the same component. */
+static int resolve(struct input *in, const char *base, uint32_t **out, size_t *n, struct err *e)
+{
+	const struct view_model *exact = view_by_name(in->v, base);
+	size_t cap = 0, len = strlen(base);
+	*out = NULL;
+	*n = 0;
+	while (len && base[len - 1] == '/')
+		len--;
+	size_t start = len;
+	while (start && base[start - 1] != '/')
+		start--;
+	for (uint32_t i = 0; i < in->v->n; i++) {
+		const struct view_model *m = &in->v->models[i];
+		const char *name = view_name(in->v, m), *last = strrchr(name, '/');
+		last = last ? last + 1 : name;
+		if (exact ? m != exact : strlen(last) != len - start || memcmp(last, base + start, len - start))
+			continue;
+		uint32_t at = index_of(in, i);
+		if (at == LINEAGE_NONE)
+			continue;
+		if (mem_grow(out, &cap, *n + 1) < 0)
+			return err_nomem(e);
+		(*out)[(*n)++] = at;
+	}
+	return 0;
+}
+
+struct declaration {
+	struct input *in;
+	uint32_t self;
+	struct lineage_model *m;
+	bool adapter;
+	struct err *e;
+};
+
+static int declared_row(void *arg, const struct catalog_row *r)
+{
+	struct declaration *d = arg;
+	uint32_t *list;
+	size_t n;
+	bool adapter = d->adapter && !strcmp(catalog_text(r, 1, NULL), "adapter");
+	int rc = resolve(d->in, catalog_text(r, 0, NULL), &list, &n, d->e);
+	size_t had = adapter ? d->m->adapter->n_bases : d->m->n_declared;
+	uint32_t *all = rc < 0 ? NULL : arena_array(&d->in->arena, had + n + 1, sizeof *all);
+	if (all) {
+		const uint32_t *old = adapter ? d->m->adapter->bases : d->m->declared;
+		if (had)
+			memcpy(all, old, had * sizeof *all);
+		for (size_t i = 0; i < n; i++)
+			if (list[i] != d->self)
+				all[had++] = list[i];
+		if (adapter) {
+			((struct adapter_hints *)d->m->adapter)->bases = all;
+			((struct adapter_hints *)d->m->adapter)->n_bases = had;
+		} else {
+			d->m->declared = all;
+			d->m->n_declared = had;
+		}
+	}
+	free(list);
+	return rc < 0 ? rc : all ? 0 : err_nomem(d->e);
+}
+
+/* Whole days: a copy made in one go gives its files times that differ by seconds and mean nothing. */
+static int64_t day_of(int64_t mtime_ns)
+{
+	return mtime_ns / 1000000000 / 86400 * 86400;
+}
+
+static int describe(struct input *in, struct err *e)
+{
+	in->models = mem_array(in->s.n ? in->s.n : 1, sizeof *in->models);
+	in->hints = mem_array(in->s.n ? in->s.n : 1, sizeof *in->hints);
+	if (!in->models || !in->hints)
+		return err_nomem(e);
+	int r = 0;
+	for (size_t i = 0; i < in->s.n && !r; i++) {
+		const struct view_model *m = &in->v->models[in->s.rank[i]];
+		in->models[i] = (struct lineage_model){.sketch = in->s.sketch[i], .rank = in->s.rank[i], .date = day_of(m->mtime_ns)};
+		if (m->flags & VIEW_ADAPTER) {
+			in->hints[i].rank = (uint32_t)catalog_number(in->ix->catalog, Q_FACT, 0, "is", (int64_t)m->id, "adapter_rank");
+			in->models[i].adapter = &in->hints[i];
+		}
+		if (m->flags & VIEW_DECLARED) {
+			struct declaration d = {in, (uint32_t)i, &in->models[i], m->flags & VIEW_ADAPTER, e};
+			r = catalog_each(in->ix->catalog, Q_DECLARED, e, declared_row, &d, "i", (int64_t)m->id);
+		}
+	}
+	return r;
+}
+
+static int keep(struct index *ix, const struct lineage *l, struct view *v, const uint32_t *ids, struct err *e)
+{
+	int r = catalog_begin(ix->catalog, e);
+	if (r < 0)
+		return r;
+	r = store_put_lineage(ix->catalog, l, v, ids, e);
+	if (!r)
+		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "lineage", (int64_t)(v->snapshot >> 1));
+	if (r < 0) {
+		catalog_rollback(ix->catalog);
+		return r;
+	}
+	return catalog_commit(ix->catalog, e);
+}
+
+static int compute(struct index *ix, struct view *v, const struct cancel *c, struct err *e)
+{
+	struct input in = {.ix = ix, .v = v};
+	int r = store_get_sketches(ix->catalog, v, &in.s, e);
+	if (r == 0)
+		r = describe(&in, e);
+	if (r == 0) {
+		struct lineage_input li = {.models = in.models, .n = in.s.n, .load = load, .arg = &in, .threads = ix->jobs};
+		struct lineage l;
+		r = lineage_all(&l, &li, c, e);
+		if (r == 0) {
+			r = keep(ix, &l, v, in.s.id, e);
+			lineage_release(&l);
+		}
+	}
+	free(in.models);
+	free(in.hints);
+	arena_release(&in.arena);
+	sketches_release(&in.s);
+	return r;
+}
+
+bool index_lineage_known(struct index *ix, const struct view *v)
+{
+	pthread_mutex_lock(&ix->lock);
+	bool known = ix->lineage == v->snapshot >> 1;
+	pthread_mutex_unlock(&ix->lock);
+	return known;
+}
+
+int stage_lineage(struct index *ix, const struct cancel *c, struct err *e)
+{
+	int r = 0;
+	pthread_mutex_lock(&ix->lineage_lock);
+	struct view *v = index_view(ix);
+	if (!index_lineage_known(ix, v)) {
+		status_phase(ix, INDEX_LINEAGE, v->n);
+		r = compute(ix, v, c, e);
+		if (r == 0) {
+			pthread_mutex_lock(&ix->lock);
+			ix->lineage = v->snapshot >> 1;
+			pthread_mutex_unlock(&ix->lock);
+			if (ix->on_change)	/* relations and families are facets, too */
+				ix->on_change(ix->on_change_arg, v, v);
+		}
+	}
+	view_unref(v);
+	pthread_mutex_unlock(&ix->lineage_lock);
+	return r;
+}
+
+int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e)
+{
+	struct view *v = index_view(ix);
+	int r = 0;
+	bool known = index_lineage_known(ix, v);
+	for (uint32_t i = 0; !known && i < v->n && !r; i++) {
+		if (v->models[i].state >= VIEW_SIGNED)
+			continue;
+		r = index_need_model(ix, v->models[i].id, VIEW_SIGNED, c, e);
+		if (r < 0 && r != -ECANCELED && r != -ENOMEM)	/* a broken model is a problem of its own */
+			r = 0;
+		if (cancel_asked(c))
+			r = err_set(e, ECANCELED, "interrupted");
+	}
+	view_unref(v);
+	return r < 0 || known ? r : stage_lineage(ix, c, e);
+}
