@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -171,7 +172,7 @@ int index_open(struct index **out, const struct index_options *o, struct err *e)
 
 /* --- bringing it up to date --- */
 
-static int pass(struct index *ix, bool exact, const struct cancel *c, struct err *e)
+static int pass(struct index *ix, const struct cancel *c, struct err *e)
 {
 	int r = take_turn(ix, c, e);
 	if (r < 0)
@@ -187,8 +188,6 @@ static int pass(struct index *ix, bool exact, const struct cancel *c, struct err
 		r = stage_models(ix, VIEW_SIGNED, INDEX_SIGNATURES, c, e);
 	if (r == 0 && !ix->cached)
 		r = stage_lineage(ix, c, e);
-	if (r == 0 && exact)
-		r = stage_exact(ix, c, e);
 	status_phase(ix, INDEX_IDLE, 0);
 	end_turn(ix);
 	return r;
@@ -242,7 +241,7 @@ static void *background(void *arg)
 		if (!w)		/* before the scan: nothing that happens meanwhile is missed */
 			w = watch_new(&ix->lake);
 		clock_gettime(CLOCK_MONOTONIC, &a);
-		int r = pass(ix, false, &ix->cancel, &e);
+		int r = pass(ix, &ix->cancel, &e);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		settle(ix, r, &e);
 		if (!should_stop(ix))
@@ -267,7 +266,7 @@ int index_start(struct index *ix, struct err *e)
 
 struct foreground {
 	struct index *ix;
-	bool exact, done;
+	bool done;
 	const struct cancel *cancel;
 	int result;
 	struct err err;
@@ -276,7 +275,7 @@ struct foreground {
 static void *foreground_run(void *arg)
 {
 	struct foreground *f = arg;
-	f->result = pass(f->ix, f->exact, f->cancel, &f->err);
+	f->result = pass(f->ix, f->cancel, &f->err);
 	settle(f->ix, f->result, &f->err);
 	pthread_mutex_lock(&f->ix->lock);
 	f->done = true;
@@ -296,10 +295,10 @@ static void nap(struct index *ix, long ms)
 	pthread_cond_timedwait(&ix->changed, &ix->lock, &at);
 }
 
-int index_run(struct index *ix, bool exact, const struct cancel *c,
+int index_run(struct index *ix, const struct cancel *c,
 	      void (*progress)(void *arg, const struct index_status *s), void *arg, struct err *e)
 {
-	struct foreground f = {.ix = ix, .exact = exact, .cancel = c, .err = ERR_INIT};
+	struct foreground f = {.ix = ix, .cancel = c, .err = ERR_INIT};
 	struct timespec shown = {0}, now;
 	pthread_t t;
 	int r = pthread_create(&t, NULL, foreground_run, &f);

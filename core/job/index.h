@@ -29,7 +29,7 @@ struct index_options {
 	unsigned jobs;			/* workers; 0: one a core */
 };
 
-enum index_phase { INDEX_IDLE, INDEX_SCAN, INDEX_HEADERS, INDEX_SIGNATURES, INDEX_LINEAGE, INDEX_EXACT };
+enum index_phase { INDEX_IDLE, INDEX_SCAN, INDEX_HEADERS, INDEX_SIGNATURES, INDEX_LINEAGE };
 
 struct index_status {
 	enum index_phase phase;
@@ -51,9 +51,9 @@ int index_catalog_path(const char *const *lakes, size_t n, char **path, char *wa
 /* Errors: those of lake_open and catalog_open; the messages are for people. */
 int index_open(struct index **ix, const struct index_options *o, struct err *e);
 int index_start(struct index *ix, struct err *e);	/* background scan, inspection, signatures, lineage, watching */
-/* Foreground: everything cheap (and with `exact` hashes and statistics too); progress is called about 10 times a second.
- * -EINTR when cancelled; what was done is kept. */
-int index_run(struct index *ix, bool exact, const struct cancel *c,
+/* Foreground: everything cheap; progress is called about 10 times a second. -EINTR when cancelled; what was done is kept.
+ * (Hashes and statistics of whole weights: tree_exact_all.) */
+int index_run(struct index *ix, const struct cancel *c,
 	      void (*progress)(void *arg, const struct index_status *s), void *arg, struct err *e);
 /* Wait until everything cheap is known (after index_start). -EINTR when cancelled. */
 int index_wait(struct index *ix, const struct cancel *c);

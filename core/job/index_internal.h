@@ -43,7 +43,6 @@ int publish_again(struct index *ix, struct err *e);
 
 /* Bring all models to a state; problems become rows. */
 int stage_models(struct index *ix, int state, enum index_phase phase, const struct cancel *c, struct err *e);
-int stage_exact(struct index *ix, const struct cancel *c, struct err *e);	/* hashes and statistics of all */
 int stage_lineage(struct index *ix, const struct cancel *c, struct err *e);
 
 void status_phase(struct index *ix, enum index_phase phase, uint64_t total);
