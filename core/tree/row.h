@@ -10,6 +10,7 @@
 #include "core/base/buf.h"
 #include "core/base/pool.h"
 #include "core/catalog/view.h"
+#include "core/lake/inspect.h"
 #include "core/tree/tree.h"
 
 struct node {
@@ -106,9 +107,14 @@ int link_to_model(struct buf *out, int depth, const struct view *v, uint32_t mod
 /* Make sure that a model is inspected or signed, or that the lake's lineage is known. On workers only. */
 int need_state(struct render *r, const struct view_model *m, enum view_state s);
 int need_lineage(struct render *r);
-/* Open a model's weights as its lineage and tensors see them (shards joined, composites composed). */
-struct weights;
-struct canon;
-int open_model(struct render *r, const struct view_model *m, struct weights *w, struct canon *c);
+/* A model's files, documents and weights, opened as for its inspection: o->inspect.weights and .canon when o->inspect.open.
+ * Without readable weights: the error says why (the first problem). Nothing to release after an error. */
+struct opened {
+	struct arena arena;		/* of files */
+	struct scan_model files;	/* the model as the scan saw it */
+	struct inspect inspect;
+};
+int open_model(struct render *r, const struct view_model *m, struct opened *o);
+void opened_release(struct opened *o);
 
 #endif
