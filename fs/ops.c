@@ -1,0 +1,475 @@
+/*
+ * libfuse's low-level operations over core/tree. Each asks the tree, which never waits, and answers;
+ * where the tree says EAGAIN the request is set aside (fs/wait.h) and asked again when it is done.
+ * Nothing is remembered of a node: its number says all.
+ */
+#include "fs/server.h"
+
+#include "core/base/mem.h"
+#include "fs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+/* Seconds. What is steady is kept until a notification says otherwise. */
+static const double KEEP = 3600, MOMENT = 1;
+
+/* A directory is read from ".", "..", then the tree's own cookies. */
+enum { OFF_DOT = 1, OFF_DOTDOT = 2, BLOCK = 4096, TRIES = 8 };
+
+enum kind { CALL_OPEN, CALL_LOOKUP, CALL_LIST, CALL_LIST_PLUS };
+
+struct call {	/* a request that may have to wait */
+	struct server *sv;
+	fuse_req_t req;
+	enum kind kind;
+	fuse_ino_t ino;
+	struct fuse_file_info fi;
+	size_t size;
+	off_t off;
+	unsigned tries;
+	char name[];
+};
+
+uint64_t server_clock(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct server *server_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static void stat_of(struct stat *st, const struct tree_attr *a)
+{
+	*st = (struct stat){
+		.st_ino = a->ino, .st_mode = a->mode, .st_nlink = a->nlink, .st_uid = a->uid, .st_gid = a->gid,
+		.st_size = (off_t)a->size, .st_blksize = BLOCK, .st_blocks = (blkcnt_t)((a->size + 511) / 512),
+	};
+	st->st_mtim.tv_sec = a->mtime_ns / 1000000000;
+	st->st_mtim.tv_nsec = a->mtime_ns % 1000000000;
+	if (st->st_mtim.tv_nsec < 0) {
+		st->st_mtim.tv_nsec += 1000000000;
+		st->st_mtim.tv_sec--;
+	}
+	st->st_atim = st->st_ctim = st->st_mtim;
+}
+
+static void entry_of(struct fuse_entry_param *p, const struct tree_attr *a)
+{
+	*p = (struct fuse_entry_param){
+		.ino = a->ino, .attr_timeout = a->exact ? KEEP : 0, .entry_timeout = a->steady ? KEEP : MOMENT,
+	};
+	stat_of(&p->attr, a);
+}
+
+/* Answers: each sends a reply and returns 0, or returns -errno and sends none. */
+
+static int answer_lookup(struct call *c)
+{
+	struct tree_attr a;
+	struct fuse_entry_param p = {.entry_timeout = MOMENT};
+	int r = tree_lookup(c->sv->tree, c->ino, c->name, &a);
+	if (r && r != -ENOENT)
+		return r;
+	if (!r)
+		entry_of(&p, &a);
+	fuse_reply_entry(c->req, &p);
+	return 0;
+}
+
+static int answer_open(struct call *c, struct tree_file *f)
+{
+	if (!f) {
+		struct err e = ERR_INIT;
+		int r = tree_open(c->sv->tree, c->ino, &f, &e);
+		if (r) {
+			if (r != -EAGAIN && e.msg[0])
+				log_some(LOG_WARNING, "cannot open node %#llx: %s", (unsigned long long)c->ino, e.msg);
+			return r;
+		}
+	}
+	c->fi.fh = (uintptr_t)f;
+	c->fi.keep_cache = tree_file_keep(f);
+	c->fi.noflush = 1;
+	atomic_fetch_add(&c->sv->files, 1);
+	if (fuse_reply_open(c->req, &c->fi)) {	/* the caller has gone */
+		atomic_fetch_sub(&c->sv->files, 1);
+		tree_close(f);
+	}
+	return 0;
+}
+
+struct listing {
+	fuse_req_t req;
+	bool plus;
+	char *data;
+	size_t used, size;
+};
+
+static bool list_add(struct listing *l, const char *name, const struct fuse_entry_param *p, uint64_t off)
+{
+	size_t room = l->size - l->used, need;
+	char *at = l->data + l->used;
+	if (l->plus)
+		need = fuse_add_direntry_plus(l->req, at, room, name, p, (off_t)off);
+	else
+		need = fuse_add_direntry(l->req, at, room, name, &p->attr, (off_t)off);
+	if (need > room)
+		return false;
+	l->used += need;
+	return true;
+}
+
+static int list_fill(void *arg, const char *name, const struct tree_attr *a, uint64_t cookie)
+{
+	struct fuse_entry_param p;
+	entry_of(&p, a);
+	return !list_add(arg, name, &p, cookie + OFF_DOTDOT);
+}
+
+/* "." and ".." are not looked up by the kernel: it counts nothing for them. */
+static bool list_dots(struct listing *l, struct call *c)
+{
+	struct fuse_entry_param p = {.attr = {.st_mode = S_IFDIR}};
+	if (c->off < OFF_DOT) {
+		p.attr.st_ino = c->ino;
+		if (!list_add(l, ".", &p, OFF_DOT))
+			return false;
+	}
+	if (c->off < OFF_DOTDOT) {
+		p.attr.st_ino = tree_parent(c->sv->tree, c->ino);
+		if (!list_add(l, "..", &p, OFF_DOTDOT))
+			return false;
+	}
+	return true;
+}
+
+static int answer_list(struct call *c)
+{
+	struct listing l = {.req = c->req, .plus = c->kind == CALL_LIST_PLUS, .size = c->size};
+	cleanup_free char *data = l.data = mem_alloc(c->size);
+	if (!data)
+		return -ENOMEM;
+	int r = 0;
+	if (list_dots(&l, c))
+		r = tree_list(c->sv->tree, c->ino, c->off > OFF_DOTDOT ? (uint64_t)c->off - OFF_DOTDOT : 0, list_fill, &l);
+	if (r < 0 && (r == -EAGAIN || !l.used))	/* what was packed before an error is good */
+		return r;
+	fuse_reply_buf(c->req, data, l.used);
+	return 0;
+}
+
+static int answer(struct call *c, struct tree_file *f)
+{
+	switch (c->kind) {
+	case CALL_OPEN:
+		return answer_open(c, f);
+	case CALL_LOOKUP:
+		return answer_lookup(c);
+	case CALL_LIST:
+	case CALL_LIST_PLUS:
+		return answer_list(c);
+	}
+	return -EINVAL;
+}
+
+static void set_aside(struct call *c);
+
+static void resume(void *arg, int result, struct tree_file *f)
+{
+	struct call *c = arg;
+	int r = result ? result : answer(c, f);
+	if (r == -EAGAIN && !result && ++c->tries < TRIES) {	/* the lake has changed meanwhile */
+		set_aside(c);
+		return;
+	}
+	if (r)
+		fuse_reply_err(c->req, r == -EAGAIN ? EBUSY : -r);
+	free(c);
+}
+
+static void set_aside(struct call *c)
+{
+	const char *name = c->kind == CALL_OPEN ? NULL : c->name;
+	int r = wait_begin(c->sv->waits, c->req, c->ino, name, resume, c);
+	if (r) {
+		fuse_reply_err(c->req, -r);
+		free(c);
+	}
+}
+
+/* Answer now, or copy the call and answer later. */
+static void begin(fuse_req_t req, enum kind kind, fuse_ino_t ino, const char *name, const struct call *with)
+{
+	size_t len = strlen(name);
+	struct call *c = mem_alloc(sizeof *c + len + 1);
+	if (!c) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	if (with)
+		*c = *with;
+	c->sv = server_of(req);
+	c->req = req;
+	c->kind = kind;
+	c->ino = ino;
+	memcpy(c->name, name, len + 1);
+	int r = answer(c, NULL);
+	if (r == -EAGAIN) {
+		set_aside(c);
+		return;
+	}
+	if (r)
+		fuse_reply_err(req, -r);
+	free(c);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct server *sv = userdata;
+	session_wants(conn);
+	if (sv->ready)
+		sv->ready(sv->ready_arg);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	if (strlen(name) > NAME_MAX)
+		fuse_reply_err(req, ENAMETOOLONG);
+	else
+		begin(req, CALL_LOOKUP, parent, name, NULL);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct tree_attr a;
+	struct stat st;
+	int r = tree_getattr(server_of(req)->tree, ino, &a);
+	if (r) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	stat_of(&st, &a);
+	fuse_reply_attr(req, &st, a.exact ? KEEP : 0);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	cleanup_buf struct buf b = {0};
+	int r = tree_readlink(server_of(req)->tree, ino, &b);
+	if (!r && buf_failed(&b))
+		r = -ENOMEM;
+	if (r)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_readlink(req, b.data);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
+		fuse_reply_err(req, EROFS);
+		return;
+	}
+	struct call with = {.fi = *fi};
+	begin(req, CALL_OPEN, ino, "", &with);
+}
+
+static void reply_served(fuse_req_t req, int fd, size_t size, off_t off)
+{
+	struct fuse_bufvec v = FUSE_BUFVEC_INIT(size);
+	v.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
+	v.buf[0].fd = fd;
+	v.buf[0].pos = off;
+	fuse_reply_data(req, &v, FUSE_BUF_SPLICE_MOVE);
+}
+
+static void reply_stream(fuse_req_t req, struct tree_file *f, size_t size, off_t off)
+{
+	cleanup_free char *out = mem_alloc(size);
+	if (!out) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	size_t n = 0;
+	while (n < size) {	/* a short reply would be the end of the file */
+		ssize_t r = tree_read(f, out + n, size - n, (uint64_t)off + n);
+		if (r < 0) {
+			fuse_reply_err(req, (int)-r);
+			return;
+		}
+		if (!r)
+			break;
+		n += (size_t)r;
+	}
+	fuse_reply_buf(req, out, n);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)ino;
+	struct tree_file *f = (void *)(uintptr_t)fi->fh;
+	const char *data = tree_file_data(f);
+	uint64_t at = (uint64_t)off, end = tree_file_size(f);
+	int fd = tree_file_fd(f);
+	atomic_store_explicit(&server_of(req)->last_read, server_clock(), memory_order_relaxed);
+	if (data)
+		fuse_reply_buf(req, at < end ? data + at : NULL, at < end ? MIN(size, end - at) : 0);
+	else if (fd >= 0)
+		reply_served(req, fd, size, off);
+	else
+		reply_stream(req, f, size, off);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	tree_close((void *)(uintptr_t)fi->fh);
+	atomic_fetch_sub(&server_of(req)->files, 1);
+	fuse_reply_err(req, 0);
+}
+
+/* ENOSYS: the kernel never asks again, and keeps listings until told. */
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino, (void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+static void list(fuse_req_t req, enum kind kind, fuse_ino_t ino, size_t size, off_t off)
+{
+	struct call with = {.size = size, .off = off};
+	begin(req, kind, ino, "", &with);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, CALL_LIST, ino, size, off);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, CALL_LIST_PLUS, ino, size, off);
+}
+
+/* No space, none free, so many files; nothing here is counted anew. */
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	(void)ino;
+	struct tree_counts n;
+	tree_counts(server_of(req)->tree, &n);
+	struct statvfs st = {
+		.f_bsize = BLOCK, .f_frsize = BLOCK, .f_files = n.models, .f_namemax = NAME_MAX, .f_flag = ST_RDONLY,
+	};
+	fuse_reply_statfs(req, &st);
+}
+
+/*
+ * What writes. The mount is read-only, so that the kernel asks only after somebody has remounted it
+ * read-write. One refusal for each shape of operation.
+ */
+static void refuse_setattr(fuse_req_t req, fuse_ino_t i, struct stat *st, int set, struct fuse_file_info *fi)
+{
+	(void)i, (void)st, (void)set, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_mknod(fuse_req_t req, fuse_ino_t i, const char *name, mode_t mode, dev_t dev)
+{
+	(void)i, (void)name, (void)mode, (void)dev;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_mkdir(fuse_req_t req, fuse_ino_t i, const char *name, mode_t mode)
+{
+	(void)i, (void)name, (void)mode;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_name(fuse_req_t req, fuse_ino_t i, const char *name)
+{
+	(void)i, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t i, const char *name)
+{
+	(void)link, (void)i, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_rename(fuse_req_t req, fuse_ino_t i, const char *name, fuse_ino_t to, const char *now, unsigned flags)
+{
+	(void)i, (void)name, (void)to, (void)now, (void)flags;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_link(fuse_req_t req, fuse_ino_t i, fuse_ino_t to, const char *name)
+{
+	(void)i, (void)to, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_create(fuse_req_t req, fuse_ino_t i, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	(void)i, (void)name, (void)mode, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_write(fuse_req_t req, fuse_ino_t i, const char *data, size_t n, off_t off, struct fuse_file_info *fi)
+{
+	(void)i, (void)data, (void)n, (void)off, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_setxattr(fuse_req_t req, fuse_ino_t i, const char *name, const char *value, size_t n, int flags)
+{
+	(void)i, (void)name, (void)value, (void)n, (void)flags;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_fallocate(fuse_req_t req, fuse_ino_t i, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	(void)i, (void)mode, (void)off, (void)len, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+/* Not getxattr, listxattr, access, flush: ENOSYS once, and the kernel never asks again. Not
+ * copy_file_range: nothing here can be opened for writing, and ENOSYS makes tools fall back. */
+const struct fuse_lowlevel_ops server_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.open = op_open,
+	.read = op_read,
+	.release = op_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+	.setattr = refuse_setattr,
+	.mknod = refuse_mknod,
+	.mkdir = refuse_mkdir,
+	.unlink = refuse_name,
+	.rmdir = refuse_name,
+	.symlink = refuse_symlink,
+	.rename = refuse_rename,
+	.link = refuse_link,
+	.create = refuse_create,
+	.write = refuse_write,
+	.setxattr = refuse_setxattr,
+	.removexattr = refuse_name,
+	.fallocate = refuse_fallocate,
+};
