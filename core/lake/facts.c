@@ -127,7 +127,6 @@ static void put_many(struct facts *f, const char *key, const char *value, enum f
 	APPEND(f, f->facts, f->n_facts, {key, value, source});
 }
 
-/* Claims are of keys that can be measured; an earlier declaration of such a key becomes one when it loses. */
 static void put_one(struct facts *f, const char *key, const char *value, enum fact_source source, const char *file)
 {
 	if (source == FACT_DECLARED)
@@ -252,8 +251,23 @@ void facts_problem_err(struct facts *f, const char *file, int result, const stru
 		facts_problem(f, file, problem_word(-result), "%s", msg);
 }
 
+/* Only what was measured too can be held against the measurement. */
+static void keep_claims(struct facts *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_claims; i++)
+		for (size_t j = 0; j < f->n_facts; j++)
+			if (!strcmp(f->facts[j].key, f->claims[i].key) && f->facts[j].source == FACT_MEASURED) {
+				f->claims[n++] = f->claims[i];
+				break;
+			}
+	f->n_claims = n;
+}
+
 void facts_finish(struct facts *f)
 {
+	keep_claims(f);
 	/* insertion keeps the order of a key's values; there are few facts, and they come nearly sorted */
 	for (size_t i = 1; i < f->n_facts; i++) {
 		struct fact x = f->facts[i];

@@ -59,6 +59,7 @@ struct problem {
 enum facts_flag {
 	FACTS_CARD = 1, FACTS_CONFIG = 2, FACTS_ADAPTER = 4, FACTS_TOKENIZER = 8, FACTS_PIPELINE = 16,
 	FACTS_WEIGHTS = 32 /* its tensors can be read */, FACTS_HAZARDS = 64 /* something that loading would run, or deceit */,
+	FACTS_CUSTOM_CODE = 128 /* a config names code of its own */,
 };
 
 struct facts {

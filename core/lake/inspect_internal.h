@@ -1,0 +1,26 @@
+#ifndef TARN_LAKE_INSPECT_INTERNAL_H
+#define TARN_LAKE_INSPECT_INTERNAL_H
+/* Shared by the files that look into a model. Private to core/lake. */
+#include "core/lake/documents.h"
+#include "core/lake/inspect.h"
+
+struct looking {
+	const struct inspect_input *in;
+	struct inspect *out;
+	struct arena scratch;		/* texts and values of documents, until the model is done */
+	const struct value *config;	/* config.json, NULL when there is none */
+};
+
+/* The part of a name after its last '/'. */
+const char *path_base(const char *name);
+
+/* --- inspect_documents.c: every document that the model has. */
+int look_documents(struct looking *l, struct err *e);
+/* A document's text, NUL-terminated, in the scratch arena. 0 when it was read, 1 when it could not be (a problem
+ * says why), -ENOMEM. Larger than max: cut there when `cut`, else a problem. */
+int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len, struct err *e);
+
+/* --- inspect_weights.c: formats, opening, and what of the index is not so. */
+int look_weights(struct looking *l, struct err *e);
+
+#endif

@@ -1,0 +1,167 @@
+/* Opening a model's weights: which files, in what order, and whether their index tells the truth. */
+#include "core/lake/inspect_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* A format by a file's extension: what it says it is. */
+static const char *format_by_extension(const char *name)
+{
+	const char *dot = strrchr(path_base(name), '.');
+	char word[32];
+
+	if (!dot || strlen(dot) > 24)
+		return NULL;
+	snprintf(word, sizeof word, " %s ", dot + 1);
+	for (size_t i = 0; formats[i]; i++)
+		if (strcasestr(formats[i]->extensions, word))
+			return formats[i]->name;
+	return NULL;
+}
+
+/* Files whose tensors belong together, of which there is one set but in pipelines. */
+struct chosen {
+	const struct scan_file **files;
+	const char **names;
+	size_t n;
+	uint64_t bytes;
+};
+
+static int choose(struct looking *l, struct chosen *c, struct err *e)
+{
+	struct facts *f = &l->out->facts;
+
+	c->files = arena_array(&l->scratch, l->in->n_files + 1, sizeof *c->files);
+	c->names = arena_array(&l->scratch, l->in->n_files + 1, sizeof *c->names);
+	if (!c->files || !c->names)
+		return err_nomem(e);
+	for (size_t i = 0; i < l->in->n_files; i++) {
+		const struct scan_file *file = &l->in->files[i];
+
+		if (file->kind != SCAN_WEIGHTS)
+			continue;
+		if (file->broken)
+			facts_problem(f, file->name, "missing", "a link that leads nowhere");
+		c->files[c->n] = file;
+		c->names[c->n++] = file->name;
+		c->bytes += file->id.size;
+	}
+	return 0;
+}
+
+/* Which containers there are: the one that is read first. */
+static void put_formats(struct looking *l, const char *read)
+{
+	struct facts *f = &l->out->facts;
+
+	facts_put(f, "formats", read, FACT_MEASURED, NULL);
+	for (int also = 0; also < 2; also++)
+		for (size_t i = 0; i < l->in->n_files; i++)
+			if (l->in->files[i].kind == (also ? SCAN_WEIGHTS_ALSO : SCAN_WEIGHTS) && (also || !read))
+				facts_put(f, "formats", format_by_extension(l->in->files[i].name), FACT_INFERRED, NULL);
+}
+
+/* All of a set as one; 0, 1 when it cannot be (a problem says why), -ENOMEM. */
+static int open_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
+		    struct weights *w, struct err *e)
+{
+	cleanup_free struct io *ios = mem_array(n, sizeof *ios);
+	struct err why = ERR_INIT;
+	size_t i;
+	int r = 0;
+
+	if (!ios)
+		return err_nomem(e);
+	for (i = 0; i < n; i++)
+		ios[i] = IO_INIT;
+	for (i = 0; i < n && !r; i++)
+		r = lake_open_file(l->in->lake, l->in->root, files[i]->path, &ios[i], &why);
+	if (r) {
+		for (size_t k = 0; k < n; k++)
+			io_close(&ios[k]);
+		facts_problem_err(&l->out->facts, names[i - 1], r, &why);
+	} else {
+		r = weights_open_io(w, ios, names, n, &why);
+		for (i = 0; r && i + 1 < n && strncmp(why.msg, names[i], strlen(names[i])); i++)
+			;	/* the message begins with the name of the file that is to blame */
+		if (r && r != -ENOMEM)
+			facts_problem_err(&l->out->facts, names[i], r, &why);
+	}
+	return r == -ENOMEM ? err_nomem(e) : r ? 1 : 0;
+}
+
+static void put_findings(struct looking *l, const struct weights *w)
+{
+	struct facts *f = &l->out->facts;
+
+	for (size_t i = 0; i < w->n_warnings; i++)
+		facts_problem(f, w->warnings[i].file ? w->warnings[i].file : "", w->warnings[i].problem, "%s", w->warnings[i].detail);
+	for (size_t i = 0; i < w->n_hazards; i++) {
+		const struct hazard *h = &w->hazards[i];
+
+		f->flags |= FACTS_HAZARDS | (h->runs_code ? FACTS_CUSTOM_CODE : 0);
+		if (h->pos == ERR_NOPOS)
+			facts_problem(f, h->file ? h->file : "", h->kind, "%s", h->detail);
+		else
+			facts_problem(f, h->file ? h->file : "", h->kind, "%s (at byte %llu)", h->detail, (unsigned long long)h->pos);
+	}
+}
+
+static void put_extension(struct looking *l, const struct weights *w)
+{
+	for (size_t i = 0; i < w->n_files; i++) {
+		const char *says = format_by_extension(w->files[i].path);
+
+		if (says && strcmp(says, w->format->name) && strcmp(path_base(w->files[i].path), "model"))
+			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s", says, w->format->name);
+	}
+}
+
+static void put_weights(struct looking *l, const struct chosen *c, const struct weights *w)
+{
+	struct facts *f = &l->out->facts;
+	uint64_t bytes = 0;
+
+	(void)c;
+	for (size_t i = 0; i < w->n_files; i++)
+		bytes += w->files[i].io.size;
+	facts_put(f, "format", w->format->name, FACT_MEASURED, NULL);
+	facts_put_number(f, "bytes", bytes, FACT_MEASURED, NULL);
+	container_facts(f, w, w->files[0].path);
+	put_findings(l, w);
+	put_extension(l, w);
+}
+
+int look_weights(struct looking *l, struct err *e)
+{
+	struct inspect *out = l->out;
+	struct chosen c = {0};
+	const struct value *gguf;
+	int r = choose(l, &c, e);
+
+	if (r)
+		return r;
+	r = c.n ? open_set(l, c.files, c.names, c.n, &out->weights, e) : 1;
+	if (r < 0)
+		return r;
+	put_formats(l, r ? NULL : out->weights.format->name);
+	if (r) {
+		if (c.n) {
+			facts_put(&out->facts, "format", format_by_extension(c.names[0]), FACT_INFERRED, NULL);
+			facts_put_number(&out->facts, "bytes", c.bytes, FACT_MEASURED, NULL);
+		}
+		return 0;
+	}
+	out->open = true;
+	put_weights(l, &c, &out->weights);
+	gguf = &out->weights.meta;
+	canon_hints_from(&out->hints, l->config, gguf);
+	if (out->hints.architecture && !(out->hints.architecture = arena_strdup(&out->facts.arena, out->hints.architecture)))
+		return err_nomem(e);
+	r = canon_of(&out->canon, &out->weights, &out->hints, e);
+	if (!r)
+		measured_facts(&out->facts, &out->weights, &out->canon);
+	return r;
+}
