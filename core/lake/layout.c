@@ -3,6 +3,11 @@
 
 const struct layout *const layouts[] = {
 	&layout_hub,
+	&layout_ollama,
+	&layout_opaque,
+	&layout_component,
+	&layout_diffusers,
+	&layout_modules,
 	&layout_directory,	/* takes whatever is left */
 	NULL,
 };

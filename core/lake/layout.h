@@ -41,7 +41,10 @@ struct listing {
 	size_t n_sets, sets_cap;
 };
 
-enum owner_kind { OWNER_NONE, OWNER_DIRECTORY, OWNER_PIPELINE /* subdirectories are its components */, };
+enum owner_kind {
+	OWNER_DIRECTORY, OWNER_PIPELINE /* diffusers: subdirectories are its components */, OWNER_MODULES /* sentence-transformers */,
+	OWNER_SOFT,		/* perhaps only a file with other models below */
+};
 
 /* A model being gathered. */
 struct owner {
@@ -51,6 +54,7 @@ struct owner {
 	const char *stem;	/* of a single file: its id is the place's and this */
 	size_t stem_len;
 	bool reads;		/* has files of kind SCAN_WEIGHTS */
+	bool own;		/* weights or a config of its own: not links */
 	struct scan_file *files;	/* their strings are in the walker's arena */
 	size_t n_files, cap;
 };
@@ -66,12 +70,20 @@ struct place {
 	unsigned depth;		/* of the recursion below an owner */
 	bool external;		/* reached through a link out of the lake: loops are possible */
 	bool hub;		/* links are to blobs: not worth a stat when names are enough */
+	bool component;		/* inside a component of the owner */
+	bool quiet;		/* no unread rows for its files */
 	bool blobs;		/* a store of blobs: their names say nothing, and their content is not looked at */
 };
 
 struct dirlink {		/* a link to a directory, followed after everything else */
 	uint32_t root;
 	const char *path, *id;
+	const char *real;	/* of a walked one: the path it leads to, out of the lake */
+};
+
+struct filelink {		/* a model whose weights are all links: perhaps another's */
+	uint32_t root;
+	const char *path;	/* of its first weights */
 };
 
 struct shared;
@@ -89,6 +101,8 @@ struct walker {			/* a thread's part */
 	size_t n_unread, unread_cap;
 	struct dirlink *dirlinks;
 	size_t n_dirlinks, dirlinks_cap;
+	struct filelink *filelinks;
+	size_t n_filelinks, filelinks_cap;
 	uint64_t files, bytes;
 	char *dents;		/* getdents' buffer */
 	bool names_only;
@@ -128,6 +142,8 @@ bool walk_first_visit(struct walker *w, int fd, int *r);
 /* --- owner.c --- */
 /* An entry of the directory `dir` becomes a file of the owner. */
 int owner_add(struct walker *w, struct owner *o, const char *dir, const struct entry *e, enum scan_kind kind);
+/* What is left of a listing becomes the owner's files. `best`: the set to read; NULL: none of these. */
+int owner_add_rest(struct walker *w, struct owner *o, const char *dir, const struct listing *l, const struct set *best);
 /* Emit the model, unless nothing in it can be read. */
 int owner_finish(struct walker *w, struct owner *o);
 void owner_release(struct owner *o);

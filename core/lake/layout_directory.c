@@ -113,23 +113,6 @@ static int take_sets(struct walker *w, const struct place *p, struct listing *l,
 	return 0;
 }
 
-/* What is left of the listing becomes the owner's files. `best`: the set to read; NULL: none here is. */
-static int add_rest(struct walker *w, struct owner *o, const char *dir, const struct listing *l, const struct set *best)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		const struct entry *e = &l->entries[i];
-		if (e->dir || e->linked_dir || e->special || e->done)
-			continue;
-		enum scan_kind kind = e->info.kind;
-		if (kind == SCAN_WEIGHTS && (!best || &l->sets[e->set] != best))
-			kind = e->info.weak || e->info.projector ? SCAN_OTHER : SCAN_WEIGHTS_ALSO;
-		int r = owner_add(w, o, dir, e, kind);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* The folder has other models below and its one set of weights has a name of its own: then that file is the model. */
 static void owner_to_file(struct owner *o, const struct listing *l, const struct set *best)
 {
@@ -149,9 +132,9 @@ static void owner_to_file(struct owner *o, const struct listing *l, const struct
 static int take_model(struct walker *w, struct place *p, struct listing *l, const struct set *best, const char *layout,
 		      bool soft)
 {
-	cleanup_owner struct owner o = {.kind = OWNER_DIRECTORY, .place = p, .layout = p->layout ? p->layout : layout};
+	cleanup_owner struct owner o = {.kind = soft ? OWNER_SOFT : OWNER_DIRECTORY, .place = p, .layout = p->layout ? p->layout : layout};
 	size_t before = w->n_models;
-	int r = add_rest(w, &o, p->path, l, best);
+	int r = owner_add_rest(w, &o, p->path, l, best);
 	struct place below = *p;
 	below.owner = &o;
 	if (r == 0)
@@ -173,7 +156,7 @@ static int take_files(struct walker *w, struct place *p, struct listing *l, bool
 {
 	int r = take_sets(w, p, l, false, named);
 	if (r == 0 && p->owner)
-		r = add_rest(w, p->owner, p->path, l, NULL);
+		r = owner_add_rest(w, p->owner, p->path, l, NULL);
 	return r < 0 ? r : walk_dirs(w, p, l);
 }
 
@@ -193,7 +176,7 @@ static int take(struct walker *w, struct place *p, struct listing *l)
 		one = false;
 	if (!one && !(named && !v.strong))
 		return take_files(w, p, l, named);
-	if (at_root)	/* the model is the lake's own directory: it is named by it */
+	if (at_root && one)	/* the model is the lake's own directory: it is named by it */
 		p->id = place_name(w, p);
 	if (v.own)
 		r = take_sets(w, p, l, true, named);

@@ -3,6 +3,7 @@
 /* The layouts that layout.c's table lists, one file each. */
 #include "core/lake/layout.h"
 
-extern const struct layout layout_hub, layout_directory;
+extern const struct layout layout_hub, layout_ollama, layout_opaque, layout_component, layout_diffusers, layout_modules,
+	layout_directory;
 
 #endif

@@ -128,7 +128,7 @@ static int not_weights(struct walker *w, const struct place *p, struct entry *e,
 	e->info.kind = SCAN_OTHER;
 	e->info.unsure = false;
 	e->info.unread = NULL;
-	return reason ? walk_unread(w, p->root, p->path, e->name, e->id.size, reason) : 0;
+	return reason && !p->quiet ? walk_unread(w, p->root, p->path, e->name, e->id.size, reason) : 0;
 }
 
 /* Weights by name that are a Git LFS pointer; files whose name says nothing, and what they are by content. */

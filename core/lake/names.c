@@ -36,6 +36,8 @@ static const char plain_extensions[] =
 	" meta index onnx_data data metadata tfevents sha256 md5 asc sig license srt vtt doc docx ppt pptx xls xlsx ttf otf mid npmrc"
 	" gitignore gitattributes gitkeep mlpackage map example sample template bak swp orig patch diff scm el pl rb php sql bat ps1 cmd ";
 
+enum { USUAL_ADAPTERS = 3 };	/* three from there on are adapters' */
+
 /* The usual names of a model's weights. The first that a directory has is the one that loaders take. */
 static const char *const usual[] = {
 	"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "adapters", "pytorch_lora_weights", "weights",
@@ -192,7 +194,7 @@ void name_parse(struct name *n, const char *s)
 	size_t len = strlen(s);
 	const char *dot = strrchr(s, '.'), *ext = dot ? dot + 1 : s + len;
 	size_t stem = dot ? (size_t)(dot - s) : len;
-	bool dots = stem == strspn(s, ".");	/* ".gguf", "..gguf": an id may not be made of dots */
+	bool dots = strspn(s, ".") >= stem;	/* ".gguf", "..gguf": an id may not be made of dots */
 	*n = (struct name){.ext = "", .usual = -1, .stem = (uint8_t)(dots ? len : stem), .rank = UINT8_MAX};
 	for (size_t i = 0; i < COUNT(extensions); i++)
 		if ((*ext | 32) == *extensions[i].ext && strcasecmp(ext, extensions[i].ext) == 0) {
@@ -226,6 +228,14 @@ void name_by_format(struct name *n, const char *name, const char *format)
 	for (size_t i = 0; i < COUNT(extensions); i++)
 		if (strcmp(format, extensions[i].ext) == 0 && n->rank > extensions[i].rank)
 			n->rank = extensions[i].rank;
+}
+
+unsigned name_order(const struct name *n, bool adapter)
+{
+	bool lora = n->usual >= USUAL_ADAPTERS && n->usual < USUAL_ADAPTERS + 3;
+	unsigned class = n->weak ? 4 : n->projector ? 3 : n->usual < 0 ? 2 : n->variant || (adapter && !lora) ? 1 : 0;
+	unsigned name = n->usual < 0 ? 0 : (unsigned)n->usual + (lora && !adapter ? COUNT(usual) : 0);
+	return class << 24 | (unsigned)n->rank << 16 | name << 8 | (n->of > 0);
 }
 
 bool name_skipped(const char *s)

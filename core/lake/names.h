@@ -22,6 +22,10 @@ void name_parse(struct name *n, const char *name);
 /* A file whose name said nothing, and whose content is of this format (core/format's name): weights. */
 void name_by_format(struct name *n, const char *name, const char *format);
 
+/* Which of a directory's weights are read: the lowest. Usual names before others, whole files before shards, containers
+ * by rank. `adapter`: the directory has an adapter's config and no model's. */
+unsigned name_order(const struct name *n, bool adapter);
+
 /* Directories that are not looked into, and are no news: .git, .locks, datasets--*, … */
 bool name_skipped(const char *dir);
 /* All digits, at least one? */

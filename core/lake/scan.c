@@ -1,9 +1,12 @@
 /* The walk: directories spread over threads, recursion below a model, and the results of all threads made one. */
 #include "core/lake/layout.h"
 
+#include "core/base/hash.h"
 #include "core/lake/ids.h"
+#include "core/lake/links.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -17,6 +20,7 @@ struct task {
 	char names[];		/* n strings */
 };
 
+/* A directory reached through a link out of the lake. An open-addressed table; ino 0 is free. */
 struct seen { uint64_t dev, ino; };
 
 struct shared {
@@ -26,8 +30,8 @@ struct shared {
 	struct task *tasks;	/* last in, first out: that keeps them few */
 	unsigned busy;
 	int result;		/* the first failure */
-	struct seen *seen;	/* directories reached through links out of the lake */
-	size_t n_seen, seen_cap;
+	struct seen *seen;
+	size_t n_seen, seen_cap;	/* a power of two */
 };
 
 char *path_join(const char *dir, const char *name)
@@ -85,22 +89,45 @@ int walk_unread(struct walker *w, uint32_t root, const char *dir, const char *na
 	return 0;
 }
 
+/* The place of a directory in the table: its own or the free one where it belongs. */
+static struct seen *seen_at(struct seen *table, size_t cap, uint64_t dev, uint64_t ino)
+{
+	size_t i = hash_mix(ino ^ hash_mix(dev)) & (cap - 1);
+	while (table[i].ino && (table[i].ino != ino || table[i].dev != dev))
+		i = (i + 1) & (cap - 1);
+	return &table[i];
+}
+
+static int seen_grow(struct shared *s)
+{
+	size_t cap = s->seen_cap ? s->seen_cap * 2 : 64;
+	struct seen *table = mem_array(cap, sizeof *table);
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->seen_cap; i++)
+		if (s->seen[i].ino)
+			*seen_at(table, cap, s->seen[i].dev, s->seen[i].ino) = s->seen[i];
+	free(s->seen);
+	s->seen = table;
+	s->seen_cap = cap;
+	return 0;
+}
+
 bool walk_first_visit(struct walker *w, int fd, int *r)
 {
 	struct shared *s = w->shared;
 	struct stat st;
-	if (fstat(fd, &st) < 0) {
-		*r = -errno;
-		return true;
-	}
-	pthread_mutex_lock(&s->lock);
 	bool first = true;
-	for (size_t i = 0; i < s->n_seen && first; i++)
-		first = s->seen[i].dev != st.st_dev || s->seen[i].ino != st.st_ino;
-	if (first && mem_grow(&s->seen, &s->seen_cap, s->n_seen + 1) < 0)
-		*r = -ENOMEM;
-	else if (first)
-		s->seen[s->n_seen++] = (struct seen){st.st_dev, st.st_ino};
+	*r = fstat(fd, &st) < 0 ? -errno : 0;
+	pthread_mutex_lock(&s->lock);
+	if (*r == 0 && s->n_seen * 2 >= s->seen_cap)
+		*r = seen_grow(s);
+	if (*r == 0) {
+		struct seen *at = seen_at(s->seen, s->seen_cap, st.st_dev, st.st_ino);
+		first = !at->ino;
+		*at = (struct seen){st.st_dev, st.st_ino ? st.st_ino : 1};
+		s->n_seen += first;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return first;
 }
@@ -258,17 +285,93 @@ static int walk_from(struct walker *ws, unsigned threads, struct place *p)
 	return r < 0 ? r : s->result;
 }
 
-static int walk_roots(struct walker *ws, unsigned threads, const struct lake *l, struct err *e)
+static int dirlink_cmp(const void *a, const void *b)
 {
-	for (size_t i = 0; i < l->n_roots; i++) {
-		struct place p = {.root = (uint32_t)i, .path = "", .id = ""};
-		int r = walk_from(ws, threads, &p);
-		if (r == -ENOMEM)
-			return err_nomem(e);
-		if (r < 0)
-			return err_set(e, -r, "'%s': %s", l->roots[i].path, strerror(-r));
+	const struct dirlink *x = a, *y = b;
+	return x->root != y->root ? (x->root < y->root ? -1 : 1) : strcmp(x->path, y->path);
+}
+
+/* All links to directories to the first walker, in order: which of two names is the first must not depend on threads. */
+static int gather_links(struct walker *ws, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct walker *w = &ws[i];
+		if (mem_grow(&ws->dirlinks, &ws->dirlinks_cap, ws->n_dirlinks + w->n_dirlinks) < 0)
+			return -ENOMEM;
+		if (w->n_dirlinks)
+			memcpy(ws->dirlinks + ws->n_dirlinks, w->dirlinks, w->n_dirlinks * sizeof *w->dirlinks);
+		ws->n_dirlinks += w->n_dirlinks;
+	}
+	if (ws->n_dirlinks > 1)
+		qsort(ws->dirlinks, ws->n_dirlinks, sizeof *ws->dirlinks, dirlink_cmp);
+	return 0;
+}
+
+static bool is_seen(struct shared *s, const char *real)
+{
+	struct stat st;
+	return s->seen_cap && stat(real, &st) == 0 && seen_at(s->seen, s->seen_cap, st.st_dev, st.st_ino)->ino;
+}
+
+/* An outside directory that was walked under another link's name: the path it has there. */
+static int known_outside(struct walker *w, size_t i, const char *real, struct links *k)
+{
+	const struct dirlink *d = &w->dirlinks[i];
+	for (size_t n = 0; n < i; n++) {
+		const struct dirlink *o = &w->dirlinks[n];
+		size_t len = o->real ? strlen(o->real) : 0;
+		if (!len || strncmp(real, o->real, len) != 0 || (real[len] && real[len] != '/'))
+			continue;
+		const char *dir = walk_join(w, o->path, real + len + (real[len] == '/'));
+		return dir ? links_add(k, (struct alias){.root = d->root, .path = d->path, .to = o->root, .dir = dir}) : -ENOMEM;
 	}
 	return 0;
+}
+
+static int follow(struct walker *w, size_t i, const struct lake *l, struct links *k)
+{
+	char real[PATH_MAX];
+	const char *rel;
+	uint32_t to;
+	struct dirlink *d = &w->dirlinks[i];
+	struct place p = {.root = d->root, .path = d->path, .id = d->id, .external = true};
+	switch (links_resolve(l, d->root, d->path, real, &rel, &to)) {
+	case TARGET_LAKE:
+		rel = walk_str(w, rel, strlen(rel));
+		return rel ? links_add(k, (struct alias){.root = d->root, .path = d->path, .to = to, .dir = rel}) : -ENOMEM;
+	case TARGET_OUTSIDE:
+		if (is_seen(w->shared, real))
+			return known_outside(w, i, real, k);
+		d->real = walk_str(w, real, strlen(real));
+		return d->real ? walk_from(w, 1, &p) : -ENOMEM;
+	case TARGET_AROUND:
+		return walk_unread(w, d->root, d->path, "", 0, "a link to a directory that holds the lake");
+	default:
+		return walk_unread(w, d->root, d->path, "", 0, "a dangling link");
+	}
+}
+
+/* Links to directories, after all else: what lies in the lake is there under its own name. Following one may find more. */
+static int follow_links(struct walker *ws, size_t n, const struct lake *l, struct links *k)
+{
+	int r = gather_links(ws, n);
+	for (size_t i = 0; i < ws->n_dirlinks && r == 0; i++)
+		r = follow(ws, i, l, k);
+	return r;
+}
+
+static int walk_all(struct walker *ws, unsigned threads, const struct lake *l, struct links *k, struct err *e)
+{
+	int r = 0;
+	for (size_t i = 0; i < l->n_roots && r == 0; i++) {
+		struct place p = {.root = (uint32_t)i, .path = "", .id = ""};
+		r = walk_from(ws, threads, &p);
+		if (r < 0 && r != -ENOMEM)
+			return err_set(e, -r, "'%s': %s", l->roots[i].path, strerror(-r));
+	}
+	if (r == 0)
+		r = follow_links(ws, threads, l, k);
+	return r == 0 ? 0 : r == -ENOMEM ? err_nomem(e) : err_set(e, -r, "scan: %s", strerror(-r));
 }
 
 static int walkers_init(struct walker *ws, size_t n, struct shared *s, const struct lake *l, bool names_only)
@@ -292,6 +395,7 @@ static void walkers_release(struct walker *ws, size_t n)
 		free(w->models);
 		free(w->unread);
 		free(w->dirlinks);
+		free(w->filelinks);
 		free(w->dents);
 	}
 	free(ws);
@@ -331,9 +435,28 @@ static int merge(struct scan *s, struct walker *ws, size_t n)
 		s->arenas[i] = w->arena;
 		w->arena = (struct arena){0};
 	}
-	if (s->n_unread > 1)
-		qsort(s->unread, s->n_unread, sizeof *s->unread, unread_cmp);
 	return 0;
+}
+
+/* Models' names, once all are known. */
+static int settle(struct scan *s, struct walker *ws, size_t n, const struct lake *l, struct links *k, const char *const *reserved)
+{
+	int r = merge(s, ws, n);
+	for (size_t i = 1; i < n && r == 0; i++) {
+		r = mem_grow(&ws->filelinks, &ws->filelinks_cap, ws->n_filelinks + ws[i].n_filelinks);
+		if (r == 0 && ws[i].n_filelinks)
+			memcpy(ws->filelinks + ws->n_filelinks, ws[i].filelinks, ws[i].n_filelinks * sizeof *ws->filelinks);
+		ws->n_filelinks += r == 0 ? ws[i].n_filelinks : 0;
+	}
+	if (r == 0)
+		r = links_drop_models(k, s, l, ws->filelinks, ws->n_filelinks);
+	if (r == 0)
+		r = ids_settle(s, l, reserved);
+	if (r == 0)
+		r = links_report(k, s);
+	if (r == 0 && s->n_unread > 1)
+		qsort(s->unread, s->n_unread, sizeof *s->unread, unread_cmp);
+	return r;
 }
 
 int lake_scan(struct scan *s, const struct lake *l, unsigned flags, unsigned threads,
@@ -343,15 +466,15 @@ int lake_scan(struct scan *s, const struct lake *l, unsigned flags, unsigned thr
 	if (!threads)
 		threads = 1;
 	struct shared shared = {.cancel = c, .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+	struct links links = {0};
 	struct walker *ws = mem_array(threads, sizeof *ws);
 	if (!ws)
 		return err_nomem(e);
 	int r = walkers_init(ws, threads, &shared, l, flags & SCAN_NAMES_ONLY);
-	r = r < 0 ? err_nomem(e) : walk_roots(ws, threads, l, e);
+	r = r < 0 ? err_nomem(e) : walk_all(ws, threads, l, &links, e);
 	if (r == 0)
-		r = merge(s, ws, threads) < 0 ? err_nomem(e) : 0;
-	if (r == 0)
-		r = ids_settle(s, l, reserved) < 0 ? err_nomem(e) : 0;
+		r = settle(s, ws, threads, l, &links, reserved) < 0 ? err_nomem(e) : 0;
+	links_release(&links);
 	walkers_release(ws, threads);
 	free(shared.seen);
 	if (r < 0)

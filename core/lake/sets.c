@@ -92,17 +92,6 @@ bool set_is_own(const struct listing *l, const struct set *s)
 	return n->step || quantisations > 1;
 }
 
-/* Lower is read first: usual names before others, containers by rank, whole files before shards. */
-static unsigned order_of(const struct name *n, bool adapter)
-{
-	bool lora = n->usual >= 3 && n->usual <= 5;
-	unsigned name = n->usual < 0 ? 40 : lora == adapter ? (unsigned)n->usual : (unsigned)n->usual + 20;
-	unsigned class = n->weak ? 4 : n->projector ? 3 : n->usual < 0 ? 2 : n->variant ? 1 : 0;
-	if (class < 2 && lora != adapter)
-		class += adapter ? 1 : 0;
-	return class << 24 | (unsigned)n->rank << 16 | name << 8 | (n->of > 0);
-}
-
 void sets_look(const struct listing *l, bool adapter, struct sets_view *v)
 {
 	const struct set *last = NULL, *last_weak = NULL, *usual = NULL;
@@ -125,7 +114,7 @@ void sets_look(const struct listing *l, bool adapter, struct sets_view *v)
 			else
 				last = s;
 		}
-		if (!v->best || order_of(n, adapter) < order_of(set_name(l, v->best), adapter))
+		if (!v->best || name_order(n, adapter) < name_order(set_name(l, v->best), adapter))
 			v->best = s;
 	}
 	v->usual = v->best && set_name(l, v->best)->usual >= 0;
