@@ -35,6 +35,7 @@ X(FACTS, "SELECT key,value,source FROM fact WHERE model=?1 ORDER BY n")
 X(FACTS_BY_KEY, "SELECT key,value FROM fact WHERE model=?1 ORDER BY key,n")
 X(FACT, "SELECT value FROM fact WHERE model=?1 AND key=?2 ORDER BY n")
 X(FACTS_DROP, "DELETE FROM fact WHERE model=?1")
+X(FACT_SUM, "SELECT coalesce(sum(CAST(value AS INTEGER)),0) FROM fact WHERE key=?1")
 X(FACT_ALL, "SELECT model,value FROM fact WHERE key=?1 ORDER BY model,n")
 X(PROBLEM_PUT, "INSERT INTO problem(model,n,file,problem,detail) VALUES(?1,?2,?3,?4,?5)")
 X(PROBLEMS, "SELECT file,problem,detail FROM problem WHERE model=?1 ORDER BY n")
@@ -60,6 +61,8 @@ X(FACET_VALUES, "SELECT f.id,f.value FROM facet f WHERE f.key=?1 AND f.value>?2 
 X(FACET_MODELS, "SELECT model FROM facet_model WHERE facet=?1 AND model>?2 ORDER BY model")
 X(FACET_USED, "SELECT 1 FROM facet_model WHERE facet=?1 LIMIT 1")
 X(FACET_HAS, "SELECT 1 FROM facet_model WHERE facet=?1 AND model=?2")
+X(FACET_COUNTS, "SELECT f.value,count(*) FROM facet f JOIN facet_model m ON m.facet=f.id WHERE f.key=?1 "
+	"GROUP BY f.id ORDER BY count(*) DESC,f.value LIMIT 20")
 X(FACETS_OF_DROP, "DELETE FROM facet_model WHERE model=?1")
 X(FACET_KEY_DROP, "DELETE FROM facet_model WHERE facet IN (SELECT id FROM facet WHERE key=?1)")
 X(FACET_EMPTY, "INSERT OR IGNORE INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "

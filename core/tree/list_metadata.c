@@ -14,7 +14,7 @@ static uint32_t key_x(const char *key)
 	return (uint32_t)(hash64(key, strlen(key), 0) & NODE_MASK);
 }
 
-struct facts {
+struct values {
 	struct buf *out;	/* the values joined by commas, as everywhere */
 	uint32_t x;
 	size_t n;
@@ -22,7 +22,7 @@ struct facts {
 
 static int add_value(void *arg, const struct catalog_row *r)
 {
-	struct facts *f = arg;
+	struct values *f = arg;
 	const char *key = catalog_text(r, 0, NULL);
 	size_t len;
 	if (key_x(key) != f->x)
@@ -36,7 +36,7 @@ static int add_value(void *arg, const struct catalog_row *r)
 
 static int fact(struct tree *t, struct node n, struct buf *out)
 {
-	struct facts f = {.out = out, .x = n.x};
+	struct values f = {.out = out, .x = n.x};
 	int r = catalog_each(tree_catalog(t), Q_FACTS, NULL, add_value, &f, "i", (int64_t)n.model);
 	if (r < 0)
 		return r;
