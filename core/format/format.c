@@ -161,9 +161,9 @@ int weights_open(struct weights *w, int dirfd, const char *const *paths, size_t 
 	for (size_t i = 0; i < n; i++) {
 		int r = io_open(&ios[i], dirfd, paths[i], e);
 		if (r < 0) {
-			while (i--)
-				io_close(&ios[i]);
-			return e ? err_prefix(e, "%s: ", paths[n > 1 ? i + 1 : 0]) : r;
+			for (size_t j = 0; j < i; j++)
+				io_close(&ios[j]);
+			return e ? err_prefix(e, "%s: ", paths[i]) : r;
 		}
 	}
 	return weights_open_io(w, ios, paths, n, e);
@@ -434,5 +434,28 @@ int weights_check_names(const struct weights *w, struct err *e)
 	for (size_t i = 1; i < w->n_tensors; i++)
 		if (!by_hash(&keys[i - 1], &keys[i]))
 			return err_set(e, EINVAL, "two tensors are named '%.200s'", keys[i].name);
+	return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct member *)a)->key, ((const struct member *)b)->key);
+}
+
+/* A copy is sorted, so that a hostile header costs n log n. */
+int weights_check_keys(struct weights *w, const struct value *object, struct err *e)
+{
+	size_t n = object->obj.n;
+	if (n < 2)
+		return 0;
+	cleanup_free struct member *sorted = mem_array(n, sizeof *sorted);
+	if (!sorted)
+		return err_nomem(e);
+	memcpy(sorted, object->obj.items, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, by_key);
+	for (size_t i = 1; i < n; i++)
+		if (!by_key(&sorted[i - 1], &sorted[i]) &&
+		    weights_warn(w, w->files[w->reading].path, "duplicate key", "the key '%.100s' appears twice; the last counts", sorted[i].key) < 0)
+			return weights_nomem(w, e);
 	return 0;
 }

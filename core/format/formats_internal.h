@@ -16,6 +16,9 @@ int head_pread(const struct weights_file *f, void *out, size_t len, uint64_t off
  */
 int weights_cover(struct weights *w, size_t first, uint64_t begin, uint64_t align, struct err *e);
 
+/* Warn about keys of `object` that appear twice in the file being read. */
+int weights_check_keys(struct weights *w, const struct value *object, struct err *e);
+
 /* Out of memory, or beyond the limit of w's arena (EFBIG). */
 int weights_nomem(const struct weights *w, struct err *e);
 

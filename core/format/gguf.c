@@ -263,32 +263,14 @@ static struct value read_value(struct reader *r)
 	return read_scalar(r, type);
 }
 
-static int by_key(const void *a, const void *b)
+static void check_keys(struct reader *r, const struct value *keys)
 {
-	return strcmp(((const struct member *)a)->key, ((const struct member *)b)->key);
-}
-
-/* A copy is sorted, so that a hostile header costs n log n. */
-static void check_keys(struct reader *r, const struct member *items, size_t n)
-{
-	if (n < 2)
-		return;
-	cleanup_free struct member *sorted = mem_array(n, sizeof *sorted);
-	if (!sorted) {
-		fail_nomem(r);
-		return;
-	}
-	memcpy(sorted, items, n * sizeof *sorted);
-	qsort(sorted, n, sizeof *sorted, by_key);
-	for (size_t i = 0; i < n && !r->failed; i++) {
-		int bad = 0;
-		if (i && !by_key(&sorted[i - 1], &sorted[i]))
-			bad = weights_warn(r->w, r->f->path, "duplicate key", "the key '%.100s' appears twice; the last counts", sorted[i].key);
-		else if (!*sorted[i].key)
-			bad = weights_warn(r->w, r->f->path, "empty key", "a key-value without a name");
-		if (bad)
+	struct weights *w = r->w;
+	if (weights_check_keys(w, keys, r->e) < 0)
+		r->failed = -ENOMEM;
+	for (size_t i = 0; i < keys->obj.n && !r->failed; i++)
+		if (!*keys->obj.items[i].key && weights_warn(w, r->f->path, "empty key", "a key-value without a name") < 0)
 			fail_nomem(r);
-	}
 }
 
 static struct value read_keys(struct reader *r, uint64_t n)
@@ -307,7 +289,7 @@ static struct value read_keys(struct reader *r, uint64_t n)
 		m->value = read_value(r);
 	}
 	if (!r->failed)
-		check_keys(r, v.obj.items, v.obj.n);
+		check_keys(r, &v);
 	return v;
 }
 

@@ -5,6 +5,7 @@
  * Refused: what keeps a tensor from being read as the header says. Only warned about: what the reference reader refuses
  * although every tensor can be read (a header over 100 MB, holes, overlaps, trailing bytes, odd metadata).
  */
+#include "core/base/buf.h"
 #include "core/base/json_sax.h"
 #include "core/format/formats_internal.h"
 
@@ -159,6 +160,17 @@ static int on_string(void *c, const unsigned char *text, size_t n)
 
 /* --- structure --- */
 
+/* No NUL, and UTF-8, of which yajl lets overlong forms pass. */
+static bool good_name(const char *s, size_t n)
+{
+	for (size_t i = 0, len; i < n; i += len) {
+		len = utf8_len(s + i, n - i);
+		if (!len || !s[i])
+			return false;
+	}
+	return true;
+}
+
 static int on_key(void *c, const unsigned char *text, size_t n)
 {
 	struct header *h = c;
@@ -187,8 +199,8 @@ static int on_key(void *c, const unsigned char *text, size_t n)
 		h->seen |= 1u << h->field;
 		return 1;
 	}
-	if (memchr(s, 0, n))
-		return refuse(h, "a name", "one with a NUL in it", 20);
+	if (!good_name(s, n))
+		return refuse(h, "a name", "one with a NUL or invalid UTF-8 in it", 37);
 	char *name = h->metadata && !h->keep_metadata ? (char *)"" : arena_strndup(&h->w->arena, s, n);
 	if (!name)
 		return weights_nomem(h->w, h->e), 0;
@@ -354,6 +366,8 @@ static int open_one(struct weights *w, size_t *cap, struct err *e)
 		return r == -ECANCELED ? -e->code : r;
 	}
 	r = weights_cover(w, first, 8 + h.length, 1, e);
+	if (!r && h.keep_metadata)
+		r = weights_check_keys(w, &w->meta, e);
 	if (!r)
 		r = check_oddities(&h);
 	return r;
