@@ -1,0 +1,42 @@
+#ifndef TARN_FORMAT_COMPOSE_INTERNAL_H
+#define TARN_FORMAT_COMPOSE_INTERNAL_H
+/* Between compose.c (finding composites) and compose_read.c (their values). */
+#include "core/format/compose.h"
+
+enum { COMPOSITE_PARTS = 6 };
+
+enum packing { PACK_I8, PACK_FLOAT, PACK_BITS /* a row is a little-endian stream of `bits` */, PACK_CODES /* 4 bits, high first */,
+	PACK_GPTQ, PACK_AWQ };
+
+struct composite {
+	enum packing packing;
+	uint64_t rows, cols;		/* as a matrix; leading dimensions are rows */
+	uint32_t bits;
+	int32_t zero;			/* subtracted from every q */
+	float factor;			/* times every scale */
+	uint64_t block_rows, block_cols;	/* that share a scale */
+	uint64_t scale_cols;		/* scales in a row of the grid */
+	/* parts by their use; NULL where there is none */
+	const struct tensor *q, *scale, *zeros, *bias, *index;
+	/* 4 bits of bitsandbytes */
+	const struct tensor *nested_scale;
+	float codes[16], nested_codes[256], nested_offset;
+	uint64_t nested_block;
+
+	const struct tensor *parts[COMPOSITE_PARTS];
+	size_t n_parts;
+};
+
+struct composed {
+	struct format format;		/* what w->format points to: the inner one with our read functions */
+	struct weights stored;		/* w as it was; shares everything */
+	struct composite *items;	/* by aux of the composite tensors */
+	size_t n;
+};
+
+int compose_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
+int compose_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e);
+const struct composed *composed_of(const struct weights *w);	/* NULL unless composed */
+bool is_composite(const struct tensor *t);
+
+#endif
