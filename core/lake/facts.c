@@ -241,14 +241,17 @@ static const char *problem_word(int code)
 void facts_problem_err(struct facts *f, const char *file, int result, const struct err *e)
 {
 	size_t n = strlen(file);
-	const char *msg = e->msg[0] ? e->msg : strerror(-result);
+	const char *msg = e->msg[0] ? e->msg : strerror(-result), *word = problem_word(-result);
 
 	if (!strncmp(msg, file, n) && msg[n] == ':' && msg[n + 1] == ' ')	/* the row names the file already */
 		msg += n + 2;
+	/* bytes that a header counts on and the file does not have */
+	if (result == -EINVAL && strstr(msg, "expected") && strstr(msg, " bytes at ") && strstr(msg, "the file has"))
+		word = "truncated";
 	if (e->pos != ERR_NOPOS)
-		facts_problem(f, file, problem_word(-result), "%s (at byte %" PRIu64 ")", msg, e->pos);
+		facts_problem(f, file, word, "%s (at byte %" PRIu64 ")", msg, e->pos);
 	else
-		facts_problem(f, file, problem_word(-result), "%s", msg);
+		facts_problem(f, file, word, "%s", msg);
 }
 
 /* Only what was measured too can be held against the measurement. */

@@ -128,14 +128,14 @@ static enum lora_kind lora_word(const char *w)
 /* "X.to_q.lora.down", "X.processor.to_q_lora.down": diffusers before PEFT. */
 static void lora_of_diffusers(struct tensor_name *n, struct words *ws)
 {
-	static char first[] = "0";
+	char *first = n->text + sizeof n->text - 2;	/* behind the name, which is half as long at most */
 	char *last = ws->at[ws->n - 1], *before;
 	bool down = !strcmp(last, "down");
 
 	if (ws->n < 3 || (!down && strcmp(last, "up")))
 		return;
 	before = ws->at[ws->n - 2];
-	if (!strcmp(before, "lora"))
+	if (!strcmp(before, "lora") || !strcmp(before, "lora_linear_layer"))
 		ws->n -= 2;
 	else if (ends_with(before, "_lora"))
 		ws->n--;
@@ -145,7 +145,7 @@ static void lora_of_diffusers(struct tensor_name *n, struct words *ws)
 	if (ws->n > 1 && !strcmp(ws->at[ws->n - 2], "processor"))
 		words_drop(ws, ws->n - 2, 1);
 	if (!strcmp(ws->at[ws->n - 1], "to_out"))
-		ws->at[ws->n++] = first;	/* the module is a sequence; its first is meant */
+		ws->at[ws->n++] = strcpy(first, "0");	/* the module is a sequence; its first is meant */
 }
 
 /* Takes the LoRA words off the end; the adapter's own name ("default") goes with them. */
