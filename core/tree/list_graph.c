@@ -218,7 +218,7 @@ int list_diff_model(struct tree *t, struct view *v, struct node dir, uint64_t co
 int lookup_diff_model(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || !(m->flags & VIEW_WEIGHTS) || m->id == dir.model)
+	if (!m || !model_has(m, VIEW_WEIGHTS) || m->id == dir.model)
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = KIND_DIFF_PAIR, .x = m->id, .model = dir.model}, a);
 }

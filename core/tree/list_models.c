@@ -146,7 +146,7 @@ int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, t
 	for (; i < v->n && !r; i++) {
 		const struct view_model *m = &v->models[i];
 		struct tree_attr a;
-		if ((m->flags & rows[kind].needs) != rows[kind].needs)
+		if (!model_has(m, rows[kind].needs))
 			continue;
 		buf_clear(&flat);
 		tree_flat_name(&flat, v, m);
@@ -162,7 +162,7 @@ int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, t
 int lookup_flat(struct tree *t, struct view *v, enum kind kind, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || (m->flags & rows[kind].needs) != rows[kind].needs)
+	if (!m || !model_has(m, rows[kind].needs))
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = (uint8_t)kind, .model = m->id, .x = child_x(kind, v)}, a);
 }

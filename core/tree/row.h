@@ -96,6 +96,8 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 #define COOKIE_DYNAMIC (1ull << 32)
 int lookup_static(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a);
 int list_static(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg);
+/* Does a model have what a row needs? One that has not been looked into yet may have weights: opening will tell. */
+bool model_has(const struct view_model *m, uint32_t needs);
 /* The model a FLATID names, NULL if none. */
 const struct view_model *tree_flat(struct tree *t, struct view *v, const char *flat);
 void tree_flat_name(struct buf *out, const struct view *v, const struct view_model *m);

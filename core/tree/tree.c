@@ -81,6 +81,11 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 	return file_attr(t, v, n, a);
 }
 
+bool model_has(const struct view_model *m, uint32_t needs)
+{
+	return !(needs & ~(m->flags | (m->state < VIEW_INSPECTED ? VIEW_WEIGHTS : 0)));
+}
+
 /* Is a static entry there for this model, in this mode? */
 static int present(struct tree *t, struct view *v, struct node n)
 {
@@ -89,7 +94,7 @@ static int present(struct tree *t, struct view *v, struct node n)
 		const struct view_model *m = view_by_id(v, n.model);
 		if (!m)
 			return -ESTALE;
-		if ((m->flags & row->needs) != row->needs || (row->applies && !row->applies(t, m)))
+		if (!model_has(m, row->needs) || (row->applies && !row->applies(t, m)))
 			return -ENOENT;
 	}
 	if (t->o.cached && !(row->flags & (ROW_DIR | ROW_LINK | ROW_LIVE | ROW_EXACT_SIZE | ROW_STREAM)) &&
