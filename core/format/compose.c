@@ -16,6 +16,7 @@ struct finding {
 	struct tensor *shown;		/* what each becomes */
 	size_t n, cap, shown_cap;
 	struct err *e;
+	int failed;
 };
 
 static bool ends_with(const char *s, const char *end)
@@ -137,19 +138,31 @@ static bool make_bnb_int8(struct finding *f, const char *name, size_t n, struct 
 	return c->scale->dtype == DTYPE_F32 && c->scale->elements == c->rows && set_grid(c, 0, 0);
 }
 
-static bool read_table(const struct finding *f, const struct tensor *t, float *out, uint64_t n)
+/* Only what is wrong with the file makes a composite that does not fit; out of memory and failed reads end it all. */
+static bool succeeded(struct finding *f, int r)
 {
-	return t && t->elements == n && is_float(t) && !weights_read(f->w, t, 0, n, out, NULL);
+	if (r < 0)
+		f->failed = r;
+	return r == 0;
+}
+
+static bool read_table(struct finding *f, const struct tensor *t, float *out, uint64_t n)
+{
+	return t && t->elements == n && is_float(t) && succeeded(f, weights_read(f->w, t, 0, n, out, f->e));
 }
 
 /* The JSON that bitsandbytes stores as a tensor of bytes. */
-static const struct value *read_state(const struct finding *f, const struct tensor *t, struct value *v)
+static const struct value *read_state(struct finding *f, const struct tensor *t, struct value *v)
 {
 	char text[4096];
-	if (!t || t->dtype != DTYPE_U8 || t->bytes > sizeof text || weights_read_raw(f->w, t, 0, t->bytes, text, NULL) < 0 ||
-	    json_parse_loose(&f->w->arena, text, t->bytes, NULL, v, NULL) < 0)
+	struct err e = ERR_INIT;
+	if (!t || t->dtype != DTYPE_U8 || t->bytes > sizeof text ||
+	    !succeeded(f, weights_read_raw(f->w, t, 0, t->bytes, text, f->e)))
 		return NULL;
-	return v;
+	int r = json_parse_loose(&f->w->arena, text, t->bytes, NULL, v, &e);
+	if (r == -ENOMEM)
+		f->failed = err_nomem(f->e);
+	return r < 0 ? NULL : v;
 }
 
 static bool set_state_shape(struct tensor *t, struct composite *c, const struct value *shape)
@@ -252,7 +265,7 @@ static bool make_packed(struct finding *f, const char *name, size_t n, struct co
 	part(c, &c->index, find(f, name, n, ".weight_g_idx"));
 	part(c, NULL, shape);
 	if (!is_matrix(c->q) || c->q->dtype != DTYPE_I32 || !c->scale || !is_float(c->scale) || !shape || shape->dtype != DTYPE_I64 ||
-	    shape->elements != 2 || weights_read_raw(f->w, shape, 0, 16, raw, NULL) < 0)
+	    shape->elements != 2 || !succeeded(f, weights_read_raw(f->w, shape, 0, 16, raw, f->e)))
 		return false;
 	uint64_t dims[2] = {0};
 	for (int i = 15; i >= 0; i--)
@@ -385,6 +398,8 @@ static int find_all(struct finding *f)
 		struct composite c = {0};
 		struct tensor t = {0};
 		if (!make(f, trigger, name, n, &c, &t)) {
+			if (f->failed)
+				return f->failed;
 			/* a scale may belong to something else; the other triggers say what they are */
 			if (trigger != 5 && trigger != 7 && weights_warn(w, w->files[w->tensors[i].file].path, "quantisation",
 			    "%.200s: its parts do not fit together, they are shown as they are", name) < 0)
@@ -485,7 +500,8 @@ int weights_compose(struct weights *w, const struct value *config, struct err *e
 		q = value_get(config, "quantization");
 	if (!q)
 		q = value_get(config, "compression_config");
-	struct finding f = {.w = w, .config = q, .e = e};
+	struct err local = ERR_INIT;
+	struct finding f = {.w = w, .config = q, .e = e ? e : &local};
 	int r = compose(&f);
 	free(f.by_name);
 	free(f.made);

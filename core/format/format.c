@@ -20,6 +20,8 @@ enum {
 const struct format *const formats[] = {
 	&format_gguf,
 	&format_safetensors,
+	&format_npy,
+	&format_npz,
 	&format_pytorch,
 	NULL,
 };

@@ -4,6 +4,8 @@
 #include "core/format/format.h"
 
 extern const struct format format_gguf;
+extern const struct format format_npy;
+extern const struct format format_npz;
 extern const struct format format_pytorch;
 extern const struct format format_safetensors;
 

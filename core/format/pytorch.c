@@ -159,10 +159,9 @@ static int open_nested(struct archive *a, const struct zip_entry *t, const struc
 	base = base ? base + 1 : t->name;
 	size_t n = strcspn(base, ".");
 	bool whole = n == 6 && !strncmp(base, "policy", 6);
-	if (strstr(base, "optim")) {
-		weights_warn(a->w, a->path, "training state", "%.120s: an optimizer's, not listed", t->name);
-		return 0;
-	}
+	if (strstr(base, "optim"))
+		return weights_warn(a->w, a->path, "training state", "%.120s: an optimizer's, not listed", t->name) < 0
+			? err_nomem(a->e) : 0;
 	const char *prefix = whole ? a->prefix : arena_printf(&a->w->arena, "%s%.*s.", a->prefix, (int)MIN(n, (size_t)200), base);
 	if (!prefix)
 		return err_nomem(a->e);

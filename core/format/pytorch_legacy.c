@@ -73,19 +73,15 @@ static int find_storages(struct torch_part *t, const struct pick *list, uint64_t
 		k->known = true;
 		pos += 8 + n;
 	}
-	if (pos < t->pickle.size)
-		weights_warn(t->w, t->path, "trailing bytes", "%" PRIu64 " bytes after the last storage", t->pickle.size - pos);
+	if (pos < t->pickle.size && weights_warn(t->w, t->path, "trailing bytes", "%" PRIu64 " bytes after the last storage",
+						 t->pickle.size - pos) < 0)
+		return err_nomem(e);
 	return 0;
 }
 
-static bool is_magic(struct pickle *p, const struct pick *v)
+static bool is_magic(const struct pick *v)
 {
-	unsigned char b[sizeof magic];
-	if (v->kind != PICK_LONG || v->str.len != sizeof magic)
-		return false;
-	if (v->str.s)
-		return !memcmp(v->str.s, magic, sizeof magic);
-	return !source_pread(&p->src, b, sizeof b, v->str.pos, NULL) && !memcmp(b, magic, sizeof b);
+	return v->kind == PICK_LONG && v->str.s && v->str.len == sizeof magic && !memcmp(v->str.s, magic, sizeof magic);
 }
 
 /* Further pickles after the first: only looked at for what they would run. */
@@ -100,10 +96,9 @@ static int look_at_rest(struct pickle *p, struct err *e)
 			*e = local;
 			return r;
 		}
-		if (r < 0) {
-			weights_warn(p->w, p->file, "trailing bytes", "%" PRIu64 " bytes after the pickle", p->src.size - at);
-			return 0;
-		}
+		if (r < 0)
+			return weights_warn(p->w, p->file, "trailing bytes", "%" PRIu64 " bytes after the pickle", p->src.size - at) < 0
+				? err_nomem(e) : 0;
 	}
 	return 0;
 }
@@ -118,7 +113,6 @@ static int open_sequence(struct torch_part *t, struct pickle *p, struct err *e)
 		r = pickle_load(p, &object, e);
 	if (r < 0)
 		return r;
-	p->storages.n = MIN(p->storages.n, (size_t)UINT32_MAX);
 	r = pickle_load(p, &keys, e);
 	if (!r)
 		r = collect_types(t, &p->storages, e);
@@ -133,7 +127,7 @@ static int open_pickles(struct torch_part *t, struct pickle *p, struct err *e)
 	int r = pickle_load(p, &first, e);
 	if (r < 0)
 		return r;
-	if (is_magic(p, first))
+	if (is_magic(first))
 		return open_sequence(t, p, e);
 	size_t before = t->w->n_tensors;
 	r = look_at_rest(p, e);

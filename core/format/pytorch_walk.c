@@ -24,7 +24,7 @@ struct walk {
 	size_t budget;			/* values shared in a lattice could be visited for ever */
 	size_t apart;			/* tensors that are not the model's */
 	bool counting;			/* inside of what is kept apart */
-	bool exhausted;
+	size_t left_out;
 	struct buf path;
 	struct err *e;
 };
@@ -171,7 +171,7 @@ static int walk_pairs(struct walk *k, const struct pick_pairs *d, int depth)
 static int walk_value(struct walk *k, const struct pick *v, int depth)
 {
 	if (depth > DEPTH || !k->budget) {
-		k->exhausted = true;
+		k->left_out++;
 		return 0;
 	}
 	k->budget--;
@@ -288,8 +288,9 @@ static int drop_duplicates(struct walk *k)
 			by[i - 1]->tensor = NULL;
 			dropped++;
 		}
-	if (dropped)
-		weights_warn(k->t->w, k->t->path, "duplicate names", "%zu tensors are hidden by later ones of the same name", dropped);
+	if (dropped && weights_warn(k->t->w, k->t->path, "duplicate names", "%zu tensors are hidden by later ones of the same name",
+				    dropped) < 0)
+		return err_nomem(k->e);
 	return 0;
 }
 
@@ -340,26 +341,40 @@ static bool is_inflated(const struct pick_tensor *p)
 	return p->storage && n > 1 << 20 && n / 64 > p->storage->numel;
 }
 
+static int warn(struct walk *k, const char *problem, const char *what, size_t n)
+{
+	return n && weights_warn(k->t->w, k->t->path, problem, "%zu %s", n, what) < 0 ? err_nomem(k->e) : 0;
+}
+
+static int add_all(struct walk *k)
+{
+	size_t inflated = 0;
+	int r = 0;
+	for (size_t i = 0; !r && i < k->n; i++) {
+		if (!k->at[i].tensor)
+			continue;
+		if (is_inflated(k->at[i].tensor))
+			inflated++;
+		else
+			r = add_tensor(k->t, &k->at[i], k->e);
+	}
+	if (!r)
+		r = warn(k, "bad tensor", "views far larger than their storage are left out", inflated);
+	if (!r)
+		r = warn(k, "training state", "tensors of optimizers, averages or random states are not listed", k->apart);
+	return r < 0 ? r : warn(k, "deep values", "values nested too deeply, or shared too often, are left out", k->left_out);
+}
+
 int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
 {
 	struct walk k = {.t = t, .e = e, .budget = 4096 + t->values.used / 16};
 	int r = walk_root(&k, root, 0);
-	if (!r && k.exhausted)
-		weights_warn(t->w, t->path, "deep values", "values nested too deeply, or shared too often, are left out");
 	if (!r)
 		drop_common_prefix(&k);
 	if (!r)
 		r = drop_duplicates(&k);
-	for (size_t i = 0; !r && i < k.n; i++) {
-		if (!k.at[i].tensor)
-			continue;
-		if (is_inflated(k.at[i].tensor))
-			weights_warn(t->w, t->path, "bad tensor", "%.200s: a view far larger than its storage is left out", k.at[i].name);
-		else
-			r = add_tensor(t, &k.at[i], e);
-	}
-	if (!r && k.apart)
-		weights_warn(t->w, t->path, "training state", "%zu tensors of optimizers, averages or random states are not listed", k.apart);
+	if (!r)
+		r = add_all(&k);
 	buf_release(&k.path);
 	free(k.at);
 	return r;

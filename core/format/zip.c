@@ -45,8 +45,8 @@ static int find_end_in(struct opening *o, size_t tail, uint64_t *at, unsigned ch
 		*at = base + i;
 		memcpy(rec, buf + i, EOCD);
 		size_t after = tail - EOCD - i - u16(buf + i + 20);
-		if (after)
-			weights_warn(o->w, o->file, "trailing bytes", "%zu bytes after the end of the zip", after);
+		if (after && weights_warn(o->w, o->file, "trailing bytes", "%zu bytes after the end of the zip", after) < 0)
+			return err_nomem(o->e);
 		for (size_t k = i + EOCD; k + 4 <= tail; k++)
 			if (!memcmp(buf + k, "PK\5\6", 4) || !memcmp(buf + k, "PK\1\2", 4))
 				return weights_hazard(o->w, o->file, "zip-ambiguous", source_pos(&o->z->src, base + k), false,
@@ -351,8 +351,9 @@ static int read_directory(struct opening *o)
 		z->n++;
 		at += used;
 	}
-	if (!r && at < o->dir_size)
-		weights_warn(o->w, o->file, "trailing bytes", "%" PRIu64 " bytes at the end of the zip's directory", o->dir_size - at);
+	if (!r && at < o->dir_size && weights_warn(o->w, o->file, "trailing bytes", "%" PRIu64
+						   " bytes at the end of the zip's directory", o->dir_size - at) < 0)
+		return err_nomem(o->e);
 	return r;
 }
 
