@@ -121,6 +121,9 @@ int lineage_candidates(const struct lineage_input *in, const struct sketch *of, 
 /* The edges of adapters: out gets them appended, and they join the families of their bases. Run last. */
 int lineage_adapters(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e);
 
+/* Put edges and sources in their order and name the families' roots: after the last family or adapter. lineage_all does it. */
+int lineage_finish(struct lineage *l, const struct lineage_input *in, struct err *e);
+
 void lineage_release(struct lineage *l);
 
 #endif

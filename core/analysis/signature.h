@@ -35,9 +35,10 @@ struct sketch {
 	uint64_t shape;			/* hash of roles, widths and layers: equal for one architecture and size */
 	uint32_t parts;			/* 0: nothing to compare (no readable tensors) */
 	uint32_t reserved;
+	uint64_t invariant;		/* of all matrices' sorted values: equal for copies permuted in any way; 0: not known */
 };
 
-enum { SIGPART_QUANTISED = 1, SIGPART_WHOLE = 2, SIGPART_INTEGER = 4 };
+enum { SIGPART_QUANTISED = 1, SIGPART_WHOLE = 2 /* the grid is all of it */, SIGPART_INTEGER = 4, SIGPART_VECTOR = 8 /* one column */ };
 
 struct sigpart {
 	const char *role;
@@ -54,6 +55,7 @@ struct sigpart {
 	uint64_t sorted_rows;		/* hash of sampled rows, each sorted: survives a permutation of columns; 0: not known */
 	uint64_t sorted_cols;		/* the same of columns */
 	uint64_t sorted_all;		/* of all values of a part read whole; 0: not known */
+	uint64_t content;		/* of all values of a part read whole, in order; 0: not known */
 	float nonfinite;		/* share of the grid that is NaN or Inf */
 };
 

@@ -1,0 +1,402 @@
+/* The public face of lineage: families, then each family's stages in their order, then adapters. */
+#include "core/analysis/lineage.h"
+
+#include "core/analysis/family.h"
+#include "core/analysis/lineage_internal.h"
+#include "core/analysis/neighbours.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *relation_name(enum relation r)
+{
+	static const char *const name[RELATION_COUNT] = {
+		"finetune", "lora", "adapter", "quantized", "cast", "merge", "stitch", "pruned", "extended", "permuted", "reinitialized",
+		"duplicate", "related",
+	};
+	return r < RELATION_COUNT ? name[r] : "related";
+}
+
+const char *basis_name(enum basis b)
+{
+	return b == BASIS_WEIGHTS ? "weights" : b == BASIS_WEIGHTS_DATES ? "weights+dates" : "weights+declared";
+}
+
+const char *match_name(enum match m)
+{
+	static const char *const name[] = {"copied", "rounded", "mixed", "changed", "new"};
+	return m < COUNT(name) ? name[m] : "new";
+}
+
+void lineage_release(struct lineage *l)
+{
+	free(l->edges);
+	free(l->sources);
+	free(l->families);
+	free(l->problems);
+	arena_release(&l->arena);
+	*l = (struct lineage){0};
+}
+
+/* Grows by doubling, keeping the count beside; capacities are powers of two so that none need be stored. */
+static int grow(void **p, size_t n, size_t size, struct err *e)
+{
+	if (n & (n - 1) || (n && n < 16))
+		return 0;
+	size_t cap = n ? 2 * n : 16;
+	void *q = cap > SIZE_MAX / size ? NULL : mem_realloc(*p, cap * size);
+	if (!q)
+		return err_nomem(e);
+	*p = q;
+	return 0;
+}
+
+int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...)
+{
+	struct lineage *l = f->out;
+	int rc = grow((void **)&l->edges, l->n_edges, sizeof *l->edges, NULL);
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	const char *evidence = rc ? NULL : arena_strdup(&l->arena, text), *reason = rc ? NULL : arena_strdup(&l->arena, why);
+	if (!evidence || !reason)
+		return -ENOMEM;
+	l->edges[l->n_edges++] = (struct lineage_edge){
+		.child = f->member[child], .parent = f->member[parent], .relation = v->relation, .weight = v->weight,
+		.confidence = v->confidence, .basis = v->basis, .distance = signature_distance(&f->sig[child], &f->sig[parent]),
+		.method = v->method, .evidence = evidence, .why = reason,
+	};
+	return 0;
+}
+
+int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e)
+{
+	int rc = grow((void **)&l->sources, l->n_sources, sizeof *l->sources, e);
+	if (!rc)
+		l->sources[l->n_sources++] = *s;
+	return rc;
+}
+
+static int add_problem(struct lineage *l, uint32_t model, const char *problem, const char *detail, struct err *e)
+{
+	int rc = grow((void **)&l->problems, l->n_problems, sizeof *l->problems, e);
+	const char *text = rc ? NULL : arena_strdup(&l->arena, detail);
+	if (!rc && !text)
+		rc = err_nomem(e);
+	if (!rc)
+		l->problems[l->n_problems++] = (struct lineage_problem){model, problem, text};
+	return rc;
+}
+
+struct ranked { uint32_t rank, index; };
+
+static int cmp_ranked(const void *x, const void *y)
+{
+	const struct ranked *a = x, *b = y;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+/* Load the members in rank order; those that cannot be loaded are a problem and stay out. */
+static int fam_load(struct fam *f, const uint32_t *members, size_t n, struct err *e)
+{
+	cleanup_free struct ranked *r = mem_array(n, sizeof *r);
+	f->member = arena_array(&f->arena, n, sizeof *f->member);
+	f->sig = arena_array(&f->arena, n, sizeof *f->sig);
+	f->node = arena_array(&f->arena, n, sizeof *f->node);
+	if (!r || !f->member || !f->sig || !f->node)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++)
+		r[i] = (struct ranked){f->in->models[members[i]].rank, members[i]};
+	qsort(r, n, sizeof *r, cmp_ranked);
+	for (size_t i = 0; i < n; i++) {
+		struct err le = ERR_INIT;
+		if (cancel_asked(f->cancel))
+			return err_set(e, ECANCELED, "asked to stop");
+		int rc = f->in->load(f->in->arg, r[i].index, &f->sig[f->n], &le);
+		if (rc == -ENOMEM || rc == -ECANCELED)
+			return err_set(e, -rc, "%s", le.msg);
+		if (rc) {
+			rc = add_problem(f->out, r[i].index, "signature", le.msg, e);
+			if (rc)
+				return rc;
+			continue;
+		}
+		f->node[f->n].parent = f->node[f->n].leader = UINT32_MAX;
+		f->node[f->n].clock = f->node[f->n].counter = NAN;
+		f->member[f->n++] = r[i].index;
+	}
+	return 0;
+}
+
+/* Distances are taken over the matrices inside the layers; where there are none (small networks), over all. */
+static int fam_slots(struct fam *f, struct err *e)
+{
+	cleanup_free const struct signature **s = mem_array(f->n, sizeof *s);
+	if (!s)
+		return err_nomem(e);
+	for (size_t i = 0; i < f->n; i++)
+		s[i] = &f->sig[i];
+	int rc = lineup_of(&f->v, s, f->n, e);
+	if (rc)
+		return rc;
+	f->tree_slot = arena_array(&f->arena, f->v.slots + 1, sizeof *f->tree_slot);
+	if (!f->tree_slot)
+		return err_nomem(e);
+	size_t inside = 0;
+	for (size_t i = 0; i < f->v.slots; i++)
+		inside += f->v.slot[i].kind == SLOT_MATRIX && f->v.slot[i].layer >= 0;
+	for (size_t i = 0; i < f->v.slots; i++)
+		if (f->v.slot[i].kind == SLOT_MATRIX && (inside < 4 || f->v.slot[i].layer >= 0))
+			f->tree_slot[f->n_tree++] = (uint32_t)i;
+	return 0;
+}
+
+static int fam_run(struct fam *f, struct err *e)
+{
+	static int (*const stage[])(struct fam *, struct err *) = {
+		exact_find, stitch_find, quantised_find, clock_find, merge_find, tree_find, sources_find,
+	};
+	for (size_t i = 0; i < COUNT(stage); i++) {
+		if (cancel_asked(f->cancel))
+			return err_set(e, ECANCELED, "asked to stop");
+		int rc = stage[i](f, e);
+		if (rc)
+			return rc == -ENOMEM ? err_nomem(e) : rc;
+	}
+	return 0;
+}
+
+int lineage_family(struct lineage *out, const struct lineage_input *in, const uint32_t *members, size_t n,
+		   const struct lineage_background *bg, const struct cancel *cancel, struct err *e)
+{
+	struct fam f = {.in = in, .cancel = cancel, .out = out, .head_slot = SIZE_MAX};
+	if (bg)
+		out->background = *bg;
+	if (n < 2)
+		return 0;
+	int rc = fam_load(&f, members, n, e);
+	if (!rc && f.n > 1) {
+		rc = fam_slots(&f, e);
+		rc = rc ? rc : fam_run(&f, e);
+	}
+	lineup_release(&f.v);
+	for (size_t i = 0; i < f.n; i++)
+		signature_release(&f.sig[i]);
+	arena_release(&f.arena);
+	return rc;
+}
+
+struct grouped { uint32_t family, rank, index; };
+
+static int cmp_grouped(const void *x, const void *y)
+{
+	const struct grouped *a = x, *b = y;
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+static int cmp_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Families by the smallest rank in each. */
+static int group(struct lineage *out, const struct lineage_input *in, uint32_t *family, struct err *e)
+{
+	cleanup_free struct grouped *g = mem_array(in->n + 1, sizeof *g);
+	cleanup_free uint32_t *lowest = mem_array(in->n + 1, sizeof *lowest);
+	if (!g || !lowest)
+		return err_nomem(e);
+	memset(lowest, 0xff, in->n * sizeof *lowest);
+	for (size_t i = 0; i < in->n; i++)
+		lowest[family[i]] = MIN(lowest[family[i]], in->models[i].rank);
+	for (size_t i = 0; i < in->n; i++)
+		g[i] = (struct grouped){lowest[family[i]], in->models[i].rank, (uint32_t)i};
+	qsort(g, in->n, sizeof *g, cmp_grouped);
+	for (size_t i = 0, j; i < in->n; i = j) {
+		for (j = i + 1; j < in->n && family[g[j].index] == family[g[i].index]; j++)
+			;
+		int rc = grow((void **)&out->families, out->n_families, sizeof *out->families, e);
+		uint32_t *m = rc ? NULL : arena_array(&out->arena, j - i, sizeof *m);
+		if (!m)
+			return err_nomem(e);
+		for (size_t k = i; k < j; k++)
+			m[k - i] = g[k].index;
+		qsort(m, j - i, sizeof *m, cmp_u32);
+		out->families[out->n_families++] = (struct lineage_family){LINEAGE_NONE, m, j - i};
+	}
+	return 0;
+}
+
+int lineage_families(struct lineage *out, const struct lineage_input *in, const struct lineage_background *bg,
+		     const struct cancel *cancel, struct err *e)
+{
+	cleanup_free uint32_t *family = mem_array(in->n + 1, sizeof *family);
+	if (!family)
+		return err_nomem(e);
+	int rc = family_components(in, family, cancel, e);
+	if (!rc && bg)
+		out->background = *bg;
+	else if (!rc)
+		rc = family_background(in, family, &out->background, cancel, e);
+	return rc ? rc : group(out, in, family, e);
+}
+
+static int cmp_edges(const void *x, const void *y, void *arg)
+{
+	const struct lineage_edge *a = x, *b = y;
+	const struct lineage_model *m = arg;
+	if (a->child != b->child)
+		return m[a->child].rank != m[b->child].rank ? (m[a->child].rank < m[b->child].rank ? -1 : 1) : (a->child < b->child ? -1 : 1);
+	double wa = isnan(a->weight) ? -INFINITY : a->weight, wb = isnan(b->weight) ? -INFINITY : b->weight;
+	if (wa != wb)
+		return wa > wb ? -1 : 1;
+	if (a->confidence != b->confidence)
+		return a->confidence > b->confidence ? -1 : 1;
+	return (m[a->parent].rank > m[b->parent].rank) - (m[a->parent].rank < m[b->parent].rank);
+}
+
+static int cmp_sources(const void *x, const void *y)
+{
+	const struct lineage_source *a = x, *b = y;
+	if (a->child != b->child)
+		return a->child < b->child ? -1 : 1;
+	if (a->tensor != b->tensor)
+		return a->tensor < b->tensor ? -1 : 1;
+	return a->weight > b->weight ? -1 : a->weight < b->weight;
+}
+
+/* The root of a family: the one member with children and no parent; none when there are several. */
+static int name_roots(struct lineage *l, size_t n, struct err *e)
+{
+	cleanup_free uint8_t *has = mem_array(n + 1, 1);
+	if (!has)
+		return err_nomem(e);
+	for (size_t i = 0; i < l->n_edges; i++) {
+		has[l->edges[i].child] |= l->edges[i].relation == RELATION_RELATED ? 4 : 1;
+		has[l->edges[i].parent] |= l->edges[i].relation == RELATION_RELATED ? 4 : 2;
+	}
+	for (size_t i = 0; i < l->n_families; i++) {
+		struct lineage_family *fm = &l->families[i];
+		uint32_t root = LINEAGE_NONE;
+		size_t k = 0;
+		for (size_t j = 0; j < fm->n; j++)
+			if (!(has[fm->members[j]] & 1)) {
+				root = fm->members[j];
+				k++;
+			}
+		fm->root = k == 1 && (fm->n == 1 || (has[root] & 2)) ? root : LINEAGE_NONE;
+	}
+	return 0;
+}
+
+int lineage_finish(struct lineage *l, const struct lineage_input *in, struct err *e)
+{
+	if (l->n_edges)
+		qsort_r(l->edges, l->n_edges, sizeof *l->edges, cmp_edges, (void *)in->models);
+	if (l->n_sources)
+		qsort(l->sources, l->n_sources, sizeof *l->sources, cmp_sources);
+	return name_roots(l, in->n, e);
+}
+
+struct job {
+	const struct lineage_input *in;
+	const struct lineage *all;
+	struct lineage *part;	/* one a family */
+	const struct cancel *cancel;
+	struct err *errs;
+};
+
+static int run_family(void *arg, size_t i)
+{
+	struct job *j = arg;
+	const struct lineage_family *fm = &j->all->families[i];
+	return lineage_family(&j->part[i], j->in, fm->members, fm->n, &j->all->background, j->cancel, &j->errs[i]);
+}
+
+/* Move what a family gave into the whole; texts are copied into its arena. */
+static int absorb(struct lineage *l, struct lineage *p, struct err *e)
+{
+	for (size_t i = 0; i < p->n_edges; i++) {
+		int rc = grow((void **)&l->edges, l->n_edges, sizeof *l->edges, e);
+		if (rc)
+			return rc;
+		struct lineage_edge d = p->edges[i];
+		d.evidence = arena_strdup(&l->arena, d.evidence);
+		d.why = arena_strdup(&l->arena, d.why);
+		if (!d.evidence || !d.why)
+			return err_nomem(e);
+		l->edges[l->n_edges++] = d;
+	}
+	for (size_t i = 0; i < p->n_sources; i++) {
+		int rc = lineage_add_source(l, &p->sources[i], e);
+		if (rc)
+			return rc;
+	}
+	for (size_t i = 0; i < p->n_problems; i++) {
+		int rc = add_problem(l, p->problems[i].model, p->problems[i].problem, p->problems[i].detail, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int all_families(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e)
+{
+	cleanup_free struct lineage *part = mem_array(out->n_families + 1, sizeof *part);
+	cleanup_free struct err *errs = mem_array(out->n_families + 1, sizeof *errs);
+	if (!part || !errs)
+		return err_nomem(e);
+	struct job j = {in, out, part, cancel, errs};
+	int rc = pool_for(in->threads ? in->threads : pool_cores(), out->n_families, run_family, &j);
+	for (size_t i = 0; i < out->n_families; i++) {
+		if (rc && errs[i].code && e)
+			*e = errs[i];
+		if (!rc)
+			rc = absorb(out, &part[i], e);
+		lineage_release(&part[i]);
+	}
+	return rc;
+}
+
+int lineage_all(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e)
+{
+	*out = (struct lineage){0};
+	int rc = lineage_families(out, in, NULL, cancel, e);
+	rc = rc ? rc : all_families(out, in, cancel, e);
+	rc = rc ? rc : lineage_adapters(out, in, cancel, e);
+	rc = rc ? rc : lineage_finish(out, in, e);
+	if (rc)
+		lineage_release(out);
+	return rc;
+}
+
+int lineage_candidates(const struct lineage_input *in, const struct sketch *of, uint32_t **out, size_t *n, struct err *e)
+{
+	size_t cap = 0;
+	*out = NULL;
+	*n = 0;
+	for (uint32_t i = 0; i < in->n; i++) {
+		const struct sketch *s = in->models[i].sketch;
+		if (!s || !(sketch_z(s, of) >= 5 || (of->invariant && s->invariant == of->invariant)))
+			continue;
+		if (mem_grow(out, &cap, *n + 1)) {
+			free(*out);
+			*out = NULL;
+			return err_nomem(e);
+		}
+		(*out)[(*n)++] = i;
+	}
+	return 0;
+}

@@ -1,0 +1,374 @@
+/*
+ * What follows from equality alone: duplicates, casts, prunings, extensions, permuted copies. Direction is certain wherever
+ * something was lost or added.
+ */
+#include "core/analysis/lineage_internal.h"
+
+#include "core/analysis/pair.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+double dtype_ulp(float v, enum dtype d)
+{
+	int exp;
+	if (v == 0 || !isfinite(v))
+		return d == DTYPE_F16 ? ldexp(1, -24) : 0;
+	frexpf(v, &exp);	/* |v| in [2^(exp-1), 2^exp) */
+	switch (d) {
+	case DTYPE_BF16: return ldexp(1, exp - 8);
+	case DTYPE_F16: return ldexp(1, MAX(exp - 11, -24));
+	case DTYPE_F32: return ldexp(1, exp - 24);
+	case DTYPE_F64: return ldexp(1, exp - 24);
+	case DTYPE_F8_E4M3: case DTYPE_F8_E4M3FNUZ: return ldexp(1, MAX(exp - 4, -9));
+	case DTYPE_F8_E5M2: case DTYPE_F8_E5M2FNUZ: return ldexp(1, MAX(exp - 3, -16));
+	default: return 0;
+	}
+}
+
+float dtype_round(float v, enum dtype d)
+{
+	switch (d) {
+	case DTYPE_BF16: return bf16_to_f32(f32_to_bf16(v));
+	case DTYPE_F16: return f16_to_f32(f32_to_f16(v));
+	default: return v;
+	}
+}
+
+/* How child could come from parent, place by place. */
+struct derivation {
+	bool holds;			/* every place of child is explained */
+	size_t equal, rounded, zeroed, extended, shrunk;	/* places */
+	size_t lost;			/* elements that rounding changed */
+	size_t zeros, elements;		/* of matrices: set to zero in child alone, and all */
+};
+
+/* One place: what happened to it, into d; false when it is something else. */
+static bool derive_place(struct derivation *d, const struct slot *s, const float *c, const float *p, const struct sigpart *pc,
+			 const struct sigpart *pp)
+{
+	size_t lost = 0, zeros = 0;
+	enum dtype to = (enum dtype)pc->dtype;
+	for (size_t k = 0; k < s->n; k++) {
+		if (c[k] == p[k])
+			continue;
+		if (dtype_round(p[k], to) == c[k])
+			lost++;
+		else if (c[k] == 0 && s->kind != SLOT_VECTOR)
+			zeros++;
+		else
+			return false;
+	}
+	if (zeros && zeros * 100 < s->n)
+		return false;
+	d->equal += !lost && !zeros;
+	d->rounded += lost > 0;
+	d->zeroed += zeros > 0;
+	d->lost += lost;
+	if (s->kind != SLOT_VECTOR) {
+		d->zeros += zeros;
+		d->elements += s->n;
+	}
+	d->extended += pc->rows > pp->rows || pc->cols > pp->cols;
+	d->shrunk += pc->rows < pp->rows || pc->cols < pp->cols;
+	return true;
+}
+
+static struct derivation derive(const struct fam *f, uint32_t child, uint32_t parent)
+{
+	struct derivation d = {0};
+	size_t places = 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const struct slot *s = &f->v.slot[i];
+		const struct sigpart *pc = fam_part(f, child, i), *pp = fam_part(f, parent, i);
+		if (!pc && !pp)
+			continue;
+		if (!pc || !pp) {
+			if (s->kind == SLOT_OTHER)
+				continue;	/* tables and counters that one format keeps and another does not */
+			return d;
+		}
+		const float *c = fam_x(f, child, i), *p = fam_x(f, parent, i);
+		if (!c || !p || !derive_place(&d, s, c, p, pc, pp))
+			return d;
+		places++;
+	}
+	d.holds = places > 0 && !(d.extended && d.shrunk);
+	return d;
+}
+
+/* Bits of mantissa that the values of a model really use: 7 bf16, 10 f16, 23 more. */
+static int lattice(const struct fam *f, uint32_t m)
+{
+	bool bf16 = true, f16 = true;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const float *x = fam_x(f, m, i);
+		for (size_t k = 0; x && k < f->v.slot[i].n && (bf16 || f16); k++) {
+			bf16 = bf16 && dtype_round(x[k], DTYPE_BF16) == x[k];
+			f16 = f16 && dtype_round(x[k], DTYPE_F16) == x[k];
+		}
+	}
+	return bf16 ? 7 : f16 ? 10 : 23;
+}
+
+static int stored_bits(const struct fam *f, uint32_t m)
+{
+	int bits = 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const struct sigpart *p = fam_part(f, m, i);
+		if (!p || !fam_matrix(f, i))
+			continue;
+		int b = p->dtype == DTYPE_BF16 ? 7 : p->dtype == DTYPE_F16 ? 10 : 23;
+		bits = b > bits ? b : bits;
+	}
+	return bits;
+}
+
+static void hash_models(struct fam *f)
+{
+	for (uint32_t m = 0; m < f->n; m++) {
+		const struct signature *s = &f->sig[m];
+		uint64_t values = 1, types = 1;
+		for (size_t i = 0; i < s->n_parts; i++) {
+			const struct sigpart *p = &s->parts[i];
+			uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->rows, p->cols, p->content, p->grid};
+			values = hash64(p->v, (size_t)p->nr * p->nc * sizeof *p->v, hash64(facts, sizeof facts, values));
+			types = hash_mix(types ^ p->dtype);
+			f->node[m].quantised |= (p->flags & SIGPART_QUANTISED) != 0;
+		}
+		f->node[m].values = values;
+		f->node[m].types = types;
+	}
+}
+
+static int find_duplicates(struct fam *f, struct err *e)
+{
+	(void)e;
+	const struct verdict v = {RELATION_DUPLICATE, 1, 1, BASIS_WEIGHTS, "equal values"};
+	for (uint32_t b = 1; b < f->n; b++)
+		for (uint32_t a = 0; a < b; a++) {
+			if (f->node[a].state == NODE_DUPLICATE || f->node[a].values != f->node[b].values || f->node[a].types != f->node[b].types)
+				continue;
+			f->node[b].state = NODE_DUPLICATE;
+			f->node[b].leader = f->node[b].parent = a;
+			int rc = fam_edge(f, b, a, &v, "every sampled value and every whole-tensor hash is the same\n",
+					  "%zu of %zu parts equal", f->sig[b].n_parts, f->sig[b].n_parts);
+			if (rc)
+				return rc;
+			break;
+		}
+	return 0;
+}
+
+/* Are a and b permuted copies of each other? Counts the places that moved; any place that fits neither way ends it. */
+static size_t moved_places(const struct fam *f, uint32_t a, uint32_t b)
+{
+	size_t moved = 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const struct sigpart *p = fam_part(f, a, i), *q = fam_part(f, b, i);
+		if (!p && !q)
+			continue;
+		if (!p || !q || p->rows != q->rows || p->cols != q->cols || p->grid != q->grid)
+			return 0;
+		if ((!p->content || p->content == q->content) && !memcmp(p->v, q->v, (size_t)p->nr * p->nc * sizeof *p->v))
+			continue;
+		bool known = p->sorted_all || p->sorted_rows;
+		bool same = p->sorted_all ? p->sorted_all == q->sorted_all :
+			    (p->sorted_rows == q->sorted_rows || p->sorted_cols == q->sorted_cols);
+		if (known && !same)
+			return 0;
+		moved += known && p->nr > 1 && p->nc > 1;
+		if (!known && f->v.slot[i].kind == SLOT_VOCAB)
+			return 0;
+	}
+	return moved;
+}
+
+/* How well m's moved places line up with the rest of the family: the original stands among its relatives, the copy does not. */
+static double alignment(const struct fam *f, uint32_t m, uint32_t other)
+{
+	double best = 0;
+	for (uint32_t r = 0; r < f->n; r++) {
+		if (r == m || r == other || !fam_live(f, r) || f->node[r].values == f->node[m].values || moved_places(f, m, r))
+			continue;
+		double sum = 0;
+		size_t n = 0;
+		for (size_t i = 0; i < f->v.slots; i++) {
+			const float *x = fam_x(f, m, i), *y = fam_x(f, other, i), *z = fam_x(f, r, i);
+			const struct slot *s = &f->v.slot[i];
+			if (!x || !y || !z || !fam_matrix(f, i) || !memcmp(x, y, s->n * sizeof *x))
+				continue;
+			sum += grid_cosine(x, z, s->nr, s->nc);
+			n++;
+		}
+		if (n && sum / (double)n > best)
+			best = sum / (double)n;
+	}
+	return best;
+}
+
+static int find_permuted(struct fam *f, struct err *e)
+{
+	(void)e;
+	for (uint32_t b = 1; b < f->n; b++)
+		for (uint32_t a = 0; a < b; a++) {
+			if (f->node[a].state != NODE_TRUNK || f->node[b].state != NODE_TRUNK)
+				continue;
+			size_t moved = moved_places(f, a, b);
+			if (!moved)
+				continue;
+			double wa = alignment(f, a, b), wb = alignment(f, b, a);
+			bool swap = wb > wa + 0.05;
+			uint32_t child = swap ? a : b, parent = swap ? b : a;
+			double gap = fabs(wa - wb);
+			struct verdict v = {RELATION_PERMUTED, 1, gap > 0.05 ? 1 : 0.5, BASIS_WEIGHTS, "sorted values"};
+			f->node[child].state = NODE_DERIVED;
+			f->node[child].permuted = true;
+			f->node[child].parent = f->node[child].leader = parent;
+			int rc = fam_edge(f, child, parent, &v,
+					  "the sorted values of every part are the same while their order is not\n"
+					  "the original lines up with its relatives, the copy does not\n",
+					  "%zu matrices reordered; cosine with relatives %.3f (parent), %.3f (child)", moved, swap ? wb : wa, swap ? wa : wb);
+			if (rc)
+				return rc;
+			if (child == b)
+				break;
+		}
+	return 0;
+}
+
+/* Is x a better explanation than y? Less lost, then one that is itself no copy, then fewer zeros. */
+static bool better(const struct fam *f, const struct derivation *x, uint32_t px, const struct derivation *y, uint32_t py)
+{
+	if (x->lost != y->lost)
+		return x->lost < y->lost;
+	if (x->extended != y->extended)
+		return x->extended < y->extended;
+	bool dx = f->node[px].state != NODE_TRUNK, dy = f->node[py].state != NODE_TRUNK;
+	if (dx != dy)
+		return dy;
+	return x->zeros < y->zeros;
+}
+
+static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const struct derivation *d)
+{
+	struct verdict v = {RELATION_CAST, 1, 1, BASIS_WEIGHTS, "rounding reproduces the child"};
+	const char *why = "rounding the parent to the child's type gives the child in every sampled value\n";
+	if (d->extended) {
+		v.relation = RELATION_EXTENDED;
+		v.method = "common rows equal";
+		why = "all rows and columns of the parent stand in the child; the child has more\n";
+	} else if (d->zeros) {
+		v.relation = RELATION_PRUNED;
+		v.method = "non-zero values equal";
+		why = "every value of the child that is not zero equals the parent's; the parent has values where the child has zeros\n";
+	} else if (!d->lost) {
+		v.method = "equal values in a wider type";
+		why = "the values are the same and all of them fit the parent's narrower type\n";
+	}
+	f->node[child].state = NODE_DERIVED;
+	f->node[child].parent = parent;
+	return fam_edge(f, child, parent, &v, why, "%zu parts equal, %zu rounded (%zu values), %zu with zeros (%.4g of values), %zu larger",
+			d->equal, d->rounded, d->lost, d->zeroed, d->elements ? (double)d->zeros / (double)d->elements : 0, d->extended);
+}
+
+/* Nothing was lost: is b (equal to a) the one in the wider type than its values need? */
+static bool widened(const struct fam *f, uint32_t b, uint32_t a)
+{
+	int bits = lattice(f, a), sa = stored_bits(f, a), sb = stored_bits(f, b);
+	return sa == bits && sb != bits ? true : sa != bits && sb == bits ? false : sb != sa ? sb > sa : b > a;
+}
+
+static int find_derived(struct fam *f, struct err *e)
+{
+	(void)e;
+	cleanup_free uint32_t *parent = mem_array(f->n, sizeof *parent);
+	cleanup_free struct derivation *how = mem_array(f->n, sizeof *how);
+	if (!parent || !how)
+		return -ENOMEM;
+	for (uint32_t c = 0; c < f->n; c++) {
+		parent[c] = UINT32_MAX;
+		if (f->node[c].state != NODE_TRUNK || f->node[c].quantised)
+			continue;
+		for (uint32_t p = 0; p < f->n; p++) {
+			if (p == c || !fam_live(f, p) || f->node[p].quantised)
+				continue;
+			struct derivation d = derive(f, c, p);
+			if (!d.holds || d.shrunk)
+				continue;
+			bool lossless = !d.lost && !d.zeros && !d.extended;
+			if (lossless && !widened(f, c, p))
+				continue;
+			if (parent[c] == UINT32_MAX || better(f, &d, p, &how[c], parent[c])) {
+				parent[c] = p;
+				how[c] = d;
+			}
+		}
+	}
+	for (uint32_t c = 0; c < f->n; c++) {
+		int rc = parent[c] == UINT32_MAX ? 0 : add_derived(f, c, parent[c], &how[c]);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Quantised: the nearest model of a finer type, at the distance that rounding to the child's steps makes. */
+int quantised_find(struct fam *f, struct err *e)
+{
+	(void)e;
+	for (uint32_t c = 0; c < f->n; c++) {
+		if (f->node[c].state != NODE_TRUNK || !f->node[c].quantised)
+			continue;
+		uint32_t best = UINT32_MAX;
+		double least = INFINITY, second = INFINITY;
+		for (uint32_t p = 0; p < f->n; p++) {
+			if (p == c || !fam_live(f, p) || f->node[p].quantised || f->node[p].permuted)
+				continue;
+			double d2 = 0, p2 = 0;
+			for (size_t i = 0; i < f->v.slots; i++) {
+				const float *x = fam_x(f, c, i), *y = fam_x(f, p, i);
+				const struct sigpart *pc = fam_part(f, c, i);
+				if (!pc || !(pc->flags & SIGPART_QUANTISED) || !fam_matrix(f, i))
+					continue;
+				if (!x || !y) {
+					d2 = INFINITY;
+					break;
+				}
+				for (size_t k = 0; k < f->v.slot[i].n; k++) {
+					double d = (double)x[k] - y[k];
+					d2 += d * d;
+					p2 += (double)y[k] * y[k];
+				}
+			}
+			double rel = p2 > 0 ? sqrt(d2 / p2) : INFINITY;
+			if (rel < least) {
+				second = least;
+				least = rel;
+				best = p;
+			} else if (rel < second) {
+				second = rel;
+			}
+		}
+		if (best == UINT32_MAX || !(least < 0.25))
+			continue;
+		struct verdict v = {RELATION_QUANTIZED, 1, second > 1.02 * least ? 0.99 : 0.8, BASIS_WEIGHTS, "nearest before quantisation"};
+		f->node[c].state = NODE_DERIVED;
+		f->node[c].parent = best;
+		int rc = fam_edge(f, c, best, &v, "the child holds quantised blocks; its error against the parent is that of their steps, and smaller than against any other\n",
+				  "relative error %.4g, next model %.4g", least, second);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int exact_find(struct fam *f, struct err *e)
+{
+	hash_models(f);
+	int rc = find_duplicates(f, e);
+	rc = rc ? rc : find_permuted(f, e);
+	return rc ? rc : find_derived(f, e);
+}

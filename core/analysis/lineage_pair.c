@@ -1,0 +1,261 @@
+/* Members against each other: fresh slots, ancestry, and the spectral measures that the tree is made with. */
+#include "core/analysis/lineage_pair.h"
+
+#include "core/analysis/matrix.h"
+
+#include <math.h>
+#include <string.h>
+
+static double slot_cosine(const float *x, const float *y, size_t n)
+{
+	double xy = 0, xx = 0, yy = 0;
+	size_t step = n / 1024 + 1;
+	for (size_t i = 0; i < n; i += step) {
+		xy += (double)x[i] * y[i];
+		xx += (double)x[i] * x[i];
+		yy += (double)y[i] * y[i];
+	}
+	double c = xy / sqrt(xx * yy);
+	return isfinite(c) ? c : xx == yy ? 1 : 0;
+}
+
+static int cmp_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+double median_of(double *v, size_t n)
+{
+	if (!n)
+		return NAN;
+	qsort(v, n, sizeof *v, cmp_double);
+	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+size_t fam_fresh(const struct fam *f, uint32_t a, uint32_t b, bool *fresh)
+{
+	memset(fresh, 0, f->v.slots * sizeof *fresh);
+	cleanup_free double *c = mem_array(2 * f->v.slots + 1, sizeof *c);
+	if (!c)
+		return 0;
+	size_t n = 0, k = 0;
+	double *all = c + f->v.slots;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
+		c[i] = NAN;
+		if (fam_matrix(f, i) && x && y)
+			all[n++] = c[i] = slot_cosine(x, y, f->v.slot[i].n);
+	}
+	if (!(median_of(all, n) > 0.6))
+		return 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		fresh[i] = c[i] < 0.3;
+		k += fresh[i];
+	}
+	return k;
+}
+
+static bool reaches(const struct fam *f, uint32_t a, uint32_t b, uint8_t *seen)
+{
+	if (a == b)
+		return true;
+	if (seen[b])
+		return false;
+	seen[b] = 1;
+	const struct node *n = &f->node[b];
+	if (n->parent != UINT32_MAX && reaches(f, a, n->parent, seen))
+		return true;
+	for (size_t i = 0; i < n->n_merged; i++)
+		if (reaches(f, a, n->merged[i], seen))
+			return true;
+	return false;
+}
+
+bool fam_ancestor(const struct fam *f, uint32_t a, uint32_t b)
+{
+	cleanup_free uint8_t *seen = mem_array(f->n + 1, 1);
+	return !seen || reaches(f, a, b, seen);
+}
+
+/* Up to SPECTRAL_SLOTS of the tree's slots that both have, evenly. */
+static size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, const bool *fresh, uint32_t *out)
+{
+	size_t n = 0, have = 0;
+	for (int pass = 0; pass < 2; pass++) {
+		size_t k = 0;
+		for (size_t i = 0; i < f->n_tree; i++) {
+			uint32_t s = f->tree_slot[i];
+			if (!fam_x(f, a, s) || !fam_x(f, b, s) || !fam_x(f, c, s) || (fresh && fresh[s]))
+				continue;
+			if (pass && k * SPECTRAL_SLOTS / have != (k + 1) * SPECTRAL_SLOTS / have && n < SPECTRAL_SLOTS)
+				out[n++] = s;
+			else if (pass && have <= SPECTRAL_SLOTS && n < SPECTRAL_SLOTS)
+				out[n++] = s;
+			k++;
+		}
+		have = k;
+	}
+	return n;
+}
+
+double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
+{
+	uint32_t slot[SPECTRAL_SLOTS];
+	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
+	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
+	if (!fresh || !m)
+		return NAN;
+	size_t anew = fam_fresh(f, a, b, fresh), n = spectral_slots(f, a, b, a, fresh, slot), used = 0;
+	double sum = 0, most = 0;
+	for (size_t k = 0; k < n; k++) {
+		const struct slot *s = &f->v.slot[slot[k]];
+		double w[MATRIX_MAX], low = 0;
+		submatrix_difference(m, fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), s->nr, s->nc, side);
+		if (!submatrix_spectrum(m, w))
+			continue;
+		size_t half = (m->r + 1) / 2;
+		for (size_t i = 0; i < half; i++)
+			low += fmax(w[i], 0);
+		double d = low / (s->rms * s->rms * (double)(m->r * m->c));
+		sum += d;
+		most = fmax(most, d);
+		used++;
+	}
+	if (!used)
+		return NAN;
+	return (sum + (double)anew * most) / (double)(used + anew) * (1 + (double)anew);
+}
+
+/* Over the lower half of the spectrum of x - p: the coefficients of y - p, relative to those of x - p. */
+double pair_between(const struct fam *f, uint32_t p, uint32_t x, uint32_t y, size_t side)
+{
+	uint32_t slot[SPECTRAL_SLOTS];
+	cleanup_free struct submatrix *a = mem_alloc(sizeof *a), *b = mem_alloc(sizeof *b);
+	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
+	double each[SPECTRAL_SLOTS];
+	size_t used = 0;
+	if (!a || !b || !fresh)
+		return NAN;
+	fam_fresh(f, p, x, fresh);
+	size_t n = spectral_slots(f, p, x, y, fresh, slot);
+	for (size_t k = 0; k < n; k++) {
+		const struct slot *s = &f->v.slot[slot[k]];
+		const float *xp = fam_x(f, p, slot[k]);
+		double g[MATRIX_MAX * MATRIX_MAX], m[MATRIX_MAX * MATRIX_MAX], u[MATRIX_MAX * MATRIX_MAX], w[MATRIX_MAX], c[MATRIX_MAX];
+		submatrix_difference(a, fam_x(f, x, slot[k]), xp, s->nr, s->nc, side);
+		submatrix_difference(b, fam_x(f, y, slot[k]), xp, s->nr, s->nc, side);
+		size_t r = a->r, half = (r + 1) / 2, h = 0;
+		matrix_abt(a->v, a->v, r, a->c, g);
+		matrix_abt(b->v, a->v, r, a->c, m);
+		memcpy(u, g, r * r * sizeof *u);
+		if (!matrix_eigen(u, r, w, true) || !(w[r - 1] > 0))
+			continue;
+		for (size_t i = 0; i < half; i++) {
+			double num = 0;
+			if (!(w[i] > 1e-12 * w[r - 1]))
+				continue;
+			for (size_t q = 0; q < r; q++)
+				for (size_t t = 0; t < r; t++)
+					num += u[q * r + i] * m[q * r + t] * u[t * r + i];
+			c[h++] = num / w[i];
+		}
+		if (h)
+			each[used++] = median_of(c, h);
+	}
+	return median_of(each, used);
+}
+
+/* Cosine of two steps over the tree's slots; of all of it. */
+double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q, uint32_t y)
+{
+	double xy = 0, xx = 0, yy = 0;
+	for (size_t k = 0; k < f->n_tree; k++) {
+		uint32_t s = f->tree_slot[k];
+		const float *a = fam_x(f, p, s), *b = fam_x(f, x, s), *c = fam_x(f, q, s), *d = fam_x(f, y, s);
+		if (!a || !b || !c || !d)
+			continue;
+		double w = 1 / (f->v.slot[s].rms * f->v.slot[s].rms);
+		for (size_t i = 0; i < f->v.slot[s].n; i++) {
+			double u = (double)b[i] - a[i], v = (double)d[i] - c[i];
+			xy += w * u * v;
+			xx += w * u * u;
+			yy += w * v * v;
+		}
+	}
+	double c = xy / sqrt(xx * yy);
+	return isfinite(c) ? c : 0;
+}
+
+double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
+{
+	double d2 = 0;
+	size_t n = 0;
+	for (size_t k = 0; k < f->n_tree; k++) {
+		uint32_t s = f->tree_slot[k];
+		const float *x = fam_x(f, a, s), *y = fam_x(f, b, s);
+		if (!x || !y)
+			continue;
+		double w = 1 / (f->v.slot[s].rms * f->v.slot[s].rms);
+		for (size_t i = 0; i < f->v.slot[s].n; i++)
+			d2 += w * ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+		n += f->v.slot[s].n;
+	}
+	return n ? sqrt(d2 / (double)n) : 1;
+}
+
+struct update update_of(const struct fam *f, uint32_t parent, uint32_t child)
+{
+	struct update u = {0};
+	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
+	cleanup_free double *gap = mem_array(f->v.slots + 1, sizeof *gap), *energy = mem_array(f->v.slots + 1, sizeof *energy);
+	cleanup_free uint32_t *rank = mem_array(f->v.slots + 1, sizeof *rank);
+	if (!m || !gap || !energy || !rank)
+		return u;
+	size_t n = 0;
+	for (size_t k = 0; k < f->n_tree; k++) {
+		uint32_t s = f->tree_slot[k];
+		const struct slot *sl = &f->v.slot[s];
+		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);
+		double w[MATRIX_MAX], sum = 0, top = 0;
+		if (!x || !y)
+			continue;
+		submatrix_difference(m, x, y, sl->nr, sl->nc, MATRIX_MAX);
+		if (m->r < 8 || !submatrix_spectrum(m, w))
+			continue;
+		for (size_t i = 0; i < m->r; i++)
+			sum += fmax(w[i], 0);
+		if (!(sum > 0)) {
+			u.kept++;
+			continue;
+		}
+		double best = 0;
+		size_t at = 0;
+		for (size_t r = 1; r + 2 <= m->r / 2 + 1; r++) {	/* w ascends */
+			double hi = sqrt(fmax(w[m->r - r], 0)), lo = sqrt(fmax(w[m->r - r - 1], 1e-300));
+			if (hi / lo > best) {
+				best = hi / lo;
+				at = r;
+			}
+		}
+		for (size_t i = 0; i < at; i++)
+			top += w[m->r - 1 - i];
+		gap[n] = fmin(best, 1e6);
+		energy[n] = top / sum;
+		rank[n++] = (uint32_t)at;
+	}
+	u.changed = n;
+	for (size_t i = 0; i < n; i++) {
+		size_t same = 0;
+		for (size_t j = 0; j < n; j++)
+			same += rank[j] == rank[i];
+		if ((double)same / (double)n > u.agree) {
+			u.agree = (double)same / (double)n;
+			u.rank = rank[i];
+		}
+	}
+	u.gap = median_of(gap, n);
+	u.energy = median_of(energy, n);
+	u.low_rank = n > 0 && u.gap >= 3 && u.energy > 0.8 && u.agree > 0.6;
+	return u;
+}

@@ -1,0 +1,534 @@
+/*
+ * Linear merges, SLERP and task arithmetic: affine least squares over pairs, triples and more of a family's members,
+ * accepted when the residual is the rounding of the child's own type: RSS / sum(ulp^2 / 12) near 1 (sota.md's simulation:
+ * true 0.96 to 4, impostors from 190). A merge's inverse (a parent out of the merge and the other parents) has negative weights,
+ * a residual that is too large or too small for its type.
+ */
+#include "core/analysis/merge.h"
+
+#include "core/analysis/matrix.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { KEEP = 60 };
+static const double least_weight = 0.02;
+
+struct set { uint32_t m[MERGE_PARENTS]; size_t n; double rss; double w[MERGE_PARENTS]; };
+
+static bool candidate(const struct fam *f, uint32_t m)
+{
+	const struct node *n = &f->node[m];
+	return n->state == NODE_TRUNK && !n->quantised;
+}
+
+/* Slots that most candidates have, then the candidates that have them all. */
+static int choose_slots(const struct fam *f, struct mix *x)
+{
+	size_t all = 0;
+	for (uint32_t m = 0; m < f->n; m++)
+		all += candidate(f, m);
+	x->slot = arena_array(&x->arena, f->v.slots + 1, sizeof *x->slot);
+	x->who = arena_array(&x->arena, f->n + 1, sizeof *x->who);
+	if (!x->slot || !x->who)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		size_t have = 0;
+		for (uint32_t m = 0; m < f->n; m++)
+			have += candidate(f, m) && fam_x(f, m, i);
+		if (fam_matrix(f, i) && have * 5 >= all * 4)
+			x->slot[x->n_slots++] = (uint32_t)i;
+	}
+	for (uint32_t m = 0; m < f->n; m++) {
+		size_t have = 0;
+		for (size_t k = 0; k < x->n_slots; k++)
+			have += fam_x(f, m, x->slot[k]) != NULL;
+		if (candidate(f, m) && x->n_slots && have == x->n_slots)
+			x->who[x->n++] = m;
+	}
+	return 0;
+}
+
+static int fill(const struct fam *f, struct mix *x)
+{
+	size_t total = 0;
+	for (size_t k = 0; k < x->n_slots; k++)
+		total += f->v.slot[x->slot[k]].n;
+	size_t step = total / MERGE_SAMPLE + 1;
+	x->len = (total + step - 1) / step;
+	x->x = arena_array(&x->arena, x->n * x->len + 1, sizeof *x->x);
+	x->ulp = arena_array(&x->arena, x->n * x->len + 1, sizeof *x->ulp);
+	if (!x->x || !x->ulp)
+		return -ENOMEM;
+	for (size_t i = 0; i < x->n; i++) {
+		size_t at = 0, k0 = 0;
+		for (size_t k = 0; k < x->n_slots; k++) {
+			size_t s = x->slot[k], n = f->v.slot[s].n;
+			const float *v = fam_x(f, x->who[i], s);
+			enum dtype d = (enum dtype)fam_part(f, x->who[i], s)->dtype;
+			size_t j = (step - k0 % step) % step;
+			for (; j < n; j += step, at++) {
+				x->x[i * x->len + at] = v[j];
+				x->ulp[i * x->len + at] = (float)dtype_ulp(v[j], d);
+			}
+			k0 += n;
+		}
+	}
+	return 0;
+}
+
+static double distance2(const struct mix *x, size_t a, size_t b)
+{
+	double s = 0;
+	for (size_t k = 0; k < x->len; k++) {
+		double d = (double)x->x[a * x->len + k] - x->x[b * x->len + k];
+		s += d * d;
+	}
+	return s;
+}
+
+/* Typical distance to the nearest other model: steps above the rounding are those it can be seen in. */
+static double spread(const struct mix *x)
+{
+	double sum = 0;
+	for (size_t a = 0; a < x->n; a++) {
+		double least = INFINITY;
+		for (size_t b = 0; b < x->n; b++) {
+			double d = b == a ? INFINITY : distance2(x, a, b);
+			least = d > 0 && d < least ? d : least;
+		}
+		sum += isfinite(least) ? sqrt(least / (double)x->len) : 0;
+	}
+	return sum / (double)x->n;
+}
+
+static int make_gram(struct mix *x)
+{
+	size_t n = x->n;
+	x->gram = arena_array(&x->arena, n * n + 1, sizeof *x->gram);
+	x->floor = arena_array(&x->arena, n + 1, sizeof *x->floor);
+	cleanup_free double *z = mem_array(n + 1, sizeof *z);
+	if (!x->gram || !x->floor || !z)
+		return -ENOMEM;
+	double limit = spread(x) / 2;
+	for (int pass = 0; pass < 2 && x->used < 1000; pass++) {
+		memset(x->gram, 0, n * n * sizeof *x->gram);
+		memset(x->floor, 0, n * sizeof *x->floor);
+		x->used = 0;
+		for (size_t k = 0; k < x->len; k++) {
+			float top = 0;
+			for (size_t i = 0; i < n; i++)
+				top = x->ulp[i * x->len + k] > top ? x->ulp[i * x->len + k] : top;
+			if (!pass && top > limit)
+				continue;
+			x->used++;
+			for (size_t i = 0; i < n; i++) {
+				z[i] = (double)x->x[i * x->len + k] - x->x[k];
+				double u = x->ulp[i * x->len + k];
+				x->floor[i] += u * u / 12;
+			}
+			for (size_t i = 1; i < n; i++)
+				for (size_t j = 1; j <= i; j++)
+					x->gram[i * n + j] += z[i] * z[j];
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; j < n; j++)
+			x->gram[i * n + j] = x->gram[j * n + i];
+	return 0;
+}
+
+static double dot(const struct mix *x, size_t a, size_t b) { return x->gram[a * x->n + b]; }
+
+/* Affine least squares of y by s->m; the weights sum to one. */
+static bool solve(const struct mix *x, size_t y, struct set *s)
+{
+	double a[MERGE_PARENTS * MERGE_PARENTS], b[MERGE_PARENTS], rhs[MERGE_PARENTS];
+	size_t k = s->n - 1, o = s->m[k];
+	double oo = dot(x, o, o), yo = dot(x, y, o), rest = 1;
+	for (size_t i = 0; i < k; i++) {
+		size_t p = s->m[i];
+		for (size_t j = 0; j < k; j++)
+			a[i * k + j] = dot(x, p, s->m[j]) - dot(x, p, o) - dot(x, s->m[j], o) + oo;
+		b[i] = rhs[i] = dot(x, y, p) - yo - dot(x, p, o) + oo;
+	}
+	if (!matrix_solve(a, b, k))
+		return false;
+	s->rss = dot(x, y, y) - 2 * yo + oo;
+	for (size_t i = 0; i < k; i++) {
+		s->w[i] = b[i];
+		s->rss -= b[i] * rhs[i];
+		rest -= b[i];
+	}
+	s->w[k] = rest;
+	return true;
+}
+
+/* A merge's weights: none small, at most one negative (task arithmetic's base), and then at least two positive beside it. */
+static bool plausible(const struct set *s)
+{
+	size_t negative = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		if (!(fabs(s->w[i]) > least_weight) || fabs(s->w[i]) > 3)
+			return false;
+		negative += s->w[i] < 0;
+	}
+	return negative == 0 || (negative == 1 && s->n >= 3);
+}
+
+static void keep_best(struct set *best, size_t *n, const struct set *s)
+{
+	for (size_t i = 0; i < *n; i++) {	/* the same set may be reached by several ways */
+		size_t same = 0;
+		for (size_t a = 0; a < s->n; a++)
+			for (size_t b = 0; b < s->n; b++)
+				same += best[i].m[b] == s->m[a];
+		if (same == s->n && best[i].n == s->n)
+			return;
+	}
+	if (*n == KEEP && s->rss >= best[KEEP - 1].rss)
+		return;
+	size_t at = *n < KEEP ? (*n)++ : KEEP - 1;
+	for (; at > 0 && best[at - 1].rss > s->rss; at--)
+		best[at] = best[at - 1];
+	best[at] = *s;
+}
+
+/* The candidates nearest to y, at most MERGE_NEAR. */
+static size_t nearest(const struct mix *x, size_t y, uint32_t *out)
+{
+	double d[MERGE_NEAR];
+	size_t n = 0;
+	for (uint32_t i = 0; i < x->n; i++) {
+		if (i == y)
+			continue;
+		double v = dot(x, y, y) - 2 * dot(x, y, i) + dot(x, i, i);
+		if (!(v > 0) || (n == MERGE_NEAR && v >= d[n - 1]))
+			continue;
+		size_t at = n < MERGE_NEAR ? n++ : n - 1;
+		for (; at > 0 && d[at - 1] > v; at--) {
+			d[at] = d[at - 1];
+			out[at] = out[at - 1];
+		}
+		d[at] = v;
+		out[at] = i;
+	}
+	return n;
+}
+
+static size_t start_pairs(const struct mix *x, size_t y, const uint32_t *c, size_t n, struct set *best)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++) {
+			struct set s = {.m = {c[i], c[j]}, .n = 2};
+			if (solve(x, y, &s))
+				keep_best(best, &k, &s);
+		}
+	return k;
+}
+
+/* All triples; more parents grow from the best of one fewer. */
+static size_t grow_sets(const struct mix *x, size_t y, const uint32_t *c, size_t n, const struct set *from, size_t n_from,
+			struct set *best)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n_from; i++)
+		for (size_t j = 0; j < n; j++) {
+			struct set s = from[i];
+			bool in = false;
+			for (size_t a = 0; a < s.n; a++)
+				in = in || s.m[a] == c[j];
+			if (in)
+				continue;
+			s.m[s.n++] = c[j];
+			if (solve(x, y, &s))
+				keep_best(best, &k, &s);
+		}
+	return k;
+}
+
+static size_t all_triples(const struct mix *x, size_t y, const uint32_t *c, size_t n, struct set *best)
+{
+	size_t k = 0;
+	for (size_t h = 0; h < n; h++)
+		for (size_t i = 0; i < h; i++)
+			for (size_t j = 0; j < i; j++) {
+				struct set s = {.m = {c[h], c[i], c[j]}, .n = 3};
+				if (solve(x, y, &s) && (k < KEEP || s.rss < best[KEEP - 1].rss))
+					keep_best(best, &k, &s);
+			}
+	return k;
+}
+
+/* Rounding after every step instead of once makes a few ulp (float32 sums); impostors are thousands of times further in float32. */
+static double limit_of(const struct fam *f, const struct mix *x, size_t y)
+{
+	const struct sigpart *p = fam_part(f, x->who[y], x->slot[0]);
+	return p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 ? 60 : 6;
+}
+
+/* Least squares again over every sampled value whose rounding is a quarter of the parents' distance or less. */
+static bool refit(const struct fam *f, const struct mix *x, size_t y, struct set *s, double *ratio, size_t *used)
+{
+	double least = INFINITY;
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t j = 0; j < i; j++)
+			least = fmin(least, distance2(x, s->m[i], s->m[j]));
+	double limit = sqrt(least / (double)x->len) / 4, a[MERGE_PARENTS * MERGE_PARENTS] = {0}, b[MERGE_PARENTS] = {0}, yy = 0, floor = 0;
+	size_t k = s->n - 1, n = 0;
+	for (size_t q = 0; q < x->n_slots; q++) {
+		size_t slot = x->slot[q];
+		const float *v[MERGE_PARENTS], *yv = fam_x(f, x->who[y], slot);
+		enum dtype d = (enum dtype)fam_part(f, x->who[y], slot)->dtype;
+		for (size_t i = 0; i < s->n; i++)
+			v[i] = fam_x(f, x->who[s->m[i]], slot);
+		for (size_t e = 0; e < f->v.slot[slot].n; e++) {
+			double u = dtype_ulp(yv[e], d), o = v[k][e], z[MERGE_PARENTS], t = yv[e] - o;
+			if (u > limit)
+				continue;
+			n++;
+			floor += u * u / 12;
+			yy += t * t;
+			for (size_t i = 0; i < k; i++) {
+				z[i] = v[i][e] - o;
+				b[i] += z[i] * t;
+				for (size_t j = 0; j <= i; j++)
+					a[i * k + j] += z[i] * z[j];
+			}
+		}
+	}
+	if (n < 200)
+		return false;
+	double rhs[MERGE_PARENTS], rest = 1;
+	memcpy(rhs, b, sizeof rhs);
+	if (!matrix_solve(a, b, k))
+		return false;
+	for (size_t i = 0; i < k; i++) {
+		yy -= b[i] * rhs[i];
+		s->w[i] = b[i];
+		rest -= b[i];
+	}
+	s->w[k] = rest;
+	*used = n;
+	*ratio = floor > 0 ? fmax(yy, 0) / floor : INFINITY;
+	return true;
+}
+
+/* Two free weights in each slot (spherical interpolation does not sum to one): residual over rounding, and the mean share of b. */
+static double slerp_ratio(const struct fam *f, const struct mix *x, size_t y, size_t a, size_t b, double *share)
+{
+	double rss = 0, floor = 0, sum = 0, shares = 0;
+	for (size_t q = 0; q < x->n_slots; q++) {
+		size_t slot = x->slot[q];
+		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, x->who[y], slot);
+		enum dtype d = (enum dtype)fam_part(f, x->who[y], slot)->dtype;
+		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0;
+		for (size_t e = 0; e < f->v.slot[slot].n; e++) {	/* y - b = w (a - b) + v b: the same plane, without cancellation */
+			double u = dtype_ulp(vy[e], d), z = (double)va[e] - vb[e], t = (double)vy[e] - vb[e];
+			floor += u * u / 12;
+			dd += z * z;
+			db += z * vb[e];
+			bb += (double)vb[e] * vb[e];
+			yd += t * z;
+			yb += t * vb[e];
+			yy += t * t;
+		}
+		double det = dd * bb - db * db;
+		if (!(det > 1e-12 * dd * bb)) {
+			rss += yy;
+			continue;
+		}
+		double w = (yd * bb - yb * db) / det, v = (yb * dd - yd * db) / det;
+		rss += fmax(yy - w * yd - v * yb, 0);
+		sum += w / (1 + v);
+		shares++;
+	}
+	*share = shares ? 1 - sum / shares : NAN;
+	return floor > 0 && shares ? rss / floor : INFINITY;
+}
+
+static void accept_set(const struct fam *f, const struct mix *x, size_t y, const struct set *s, double ratio, size_t used, struct merge *m)
+{
+	(void)f;
+	*m = (struct merge){.kind = MERGE_LINEAR, .child = x->who[y], .n = s->n, .ratio = ratio, .density = NAN, .used = used, .next = INFINITY};
+	for (size_t i = 0; i < s->n; i++) {
+		m->parent[i] = x->who[s->m[i]];
+		m->weight[i] = s->w[i];
+		if (s->w[i] < 0) {
+			m->kind = MERGE_TASK;
+			m->weight[i] = NAN;
+		}
+	}
+	m->score = fabs(log(fmax(ratio, 1e-6))) + (m->kind == MERGE_TASK ? 1 : 0);
+}
+
+/* Of sets of one size: the best that is plausible and within the limit. */
+static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct set *best, size_t n, struct merge *m)
+{
+	double limit = limit_of(f, x, y);
+	bool found = false;
+	for (size_t i = 0; i < n && i < 12; i++) {
+		struct set s = best[i];
+		double ratio;
+		size_t used;
+		if (s.rss > 40 * limit * x->floor[y] || !refit(f, x, y, &s, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
+			continue;
+		struct merge c;
+		accept_set(f, x, y, &s, ratio, used, &c);
+		if (!found || c.score < m->score) {
+			double next = found ? m->ratio : INFINITY;
+			*m = c;
+			m->next = next;
+		} else {
+			m->next = fmin(m->next, ratio);
+		}
+		found = true;
+	}
+	return found;
+}
+
+static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const struct set *best, size_t n, struct merge *m)
+{
+	bool found = false;
+	for (size_t i = 0; i < n && i < 8; i++) {
+		const struct set *s = &best[i];
+		double share;
+		if (s->w[0] < least_weight || s->w[1] < least_weight)
+			continue;
+		double ratio = slerp_ratio(f, x, y, s->m[0], s->m[1], &share);
+		if (ratio > limit_of(f, x, y) || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) || (found && ratio >= m->ratio))
+			continue;
+		accept_set(f, x, y, s, ratio, x->len, m);
+		m->kind = MERGE_SLERP;
+		m->weight[0] = 1 - share;
+		m->weight[1] = share;
+		found = true;
+	}
+	return found;
+}
+
+static int search(const struct fam *f, const struct mix *x, size_t y, struct merge *m, bool *found)
+{
+	uint32_t c[MERGE_NEAR];
+	size_t n = nearest(x, y, c), k, k2;
+	cleanup_free struct set *a = mem_array(KEEP, sizeof *a), *b = mem_array(KEEP, sizeof *b);
+	if (!a || !b)
+		return -ENOMEM;
+	k = start_pairs(x, y, c, n, a);
+	*found = try_sets(f, x, y, a, k, m) || try_slerp(f, x, y, a, k, m);
+	if (*found || n < 3)
+		return 0;
+	k = all_triples(x, y, c, n, a);
+	*found = try_sets(f, x, y, a, k, m);
+	for (size_t size = 4; size < MERGE_PARENTS && !*found && n >= size; size++) {
+		k2 = grow_sets(x, y, c, n, a, k, b);
+		*found = try_sets(f, x, y, b, k2, m);
+		struct set *t = a;
+		a = b;
+		b = t;
+		k = k2;
+	}
+	if (!*found)
+		*found = merge_sparse(f, x, y, m) > 0;
+	return 0;
+}
+
+static bool is_parent(const struct merge *m, uint32_t who)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->parent[i] == who)
+			return true;
+	return false;
+}
+
+/* Does the base come first by the training clock? Where four models are affinely dependent that tells which is the merge. */
+static double clock_penalty(const struct fam *f, const struct merge *m)
+{
+	double bad = 0, sure;
+	const char *by;
+	for (size_t i = 0; i < m->n; i++)
+		for (size_t j = 0; j < m->n && isnan(m->weight[i]); j++)
+			bad += j != i && clock_compare(f, m->parent[i], m->parent[j], &sure, &by) > 0;
+	return bad;
+}
+
+static const char *kind_name(enum merge_kind k)
+{
+	static const char *const name[] = {"linear", "SLERP", "task arithmetic", "TIES", "DARE"};
+	return name[k];
+}
+
+static int record(struct fam *f, const struct merge *m)
+{
+	struct node *n = &f->node[m->child];
+	char why[400];
+	bool sparse = m->kind == MERGE_TIES || m->kind == MERGE_DARE;
+	n->state = NODE_MERGE;
+	n->merged = arena_array(&f->arena, m->n, sizeof *n->merged);
+	if (!n->merged)
+		return -ENOMEM;
+	memcpy(n->merged, m->parent, m->n * sizeof *n->merged);
+	n->n_merged = m->n;
+	snprintf(why, sizeof why, sparse ? "the child's values are the base's, or the base plus one fixed multiple of an expert's difference, in %.4g of %zu values\n"
+		 : "the parents, weighted, give the child up to the rounding of its own type (residual %.4g times that rounding, over %zu values)\n",
+		 sparse ? 1 - m->ratio : m->ratio, m->used);
+	for (size_t i = 0; i < m->n; i++) {
+		struct verdict v = {RELATION_MERGE, m->weight[i], m->next < 2 * m->ratio && !sparse ? 0.8 : 0.99, BASIS_WEIGHTS, kind_name(m->kind)};
+		int rc = sparse ? fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, %.4g of values explained, density %.3g", isnan(m->weight[i]) ? "base" : "expert",
+					   m->n, 1 - m->ratio, m->density)
+				: fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, residual over rounding %.4g, next explanation %.4g",
+					   isnan(m->weight[i]) ? "base" : "parent", m->n, m->ratio, m->next);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* A model that is found to be a merge cannot be a parent in the same merge turned round: the better explanation stands. */
+static int resolve(struct fam *f, struct merge *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		all[i].score += clock_penalty(f, &all[i]);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++) {
+			if (i == j || !all[i].n || !all[j].n || !is_parent(&all[i], all[j].child) || !is_parent(&all[j], all[i].child))
+				continue;
+			if (all[i].score < all[j].score || (all[i].score == all[j].score && i < j))
+				all[j].n = 0;
+			else
+				all[i].n = 0;
+		}
+	for (size_t i = 0; i < n; i++) {
+		int rc = all[i].n ? record(f, &all[i]) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int merge_find(struct fam *f, struct err *e)
+{
+	struct mix x = {0};
+	int rc = choose_slots(f, &x);
+	cleanup_free struct merge *all = mem_array(x.n + 1, sizeof *all);
+	size_t n = 0;
+	rc = rc || all ? rc : -ENOMEM;
+	if (!rc && x.n >= 3) {
+		rc = fill(f, &x);
+		rc = rc ? rc : make_gram(&x);
+		for (size_t y = 0; y < x.n && !rc; y++) {
+			bool found = false;
+			if (cancel_asked(f->cancel))
+				rc = err_set(e, ECANCELED, "asked to stop");
+			else
+				rc = search(f, &x, y, &all[n], &found);
+			n += found && !rc;
+		}
+		rc = rc ? rc : resolve(f, all, n);
+	}
+	arena_release(&x.arena);
+	return rc;
+}

@@ -1,0 +1,42 @@
+#ifndef TARN_ANALYSIS_MERGE_H
+#define TARN_ANALYSIS_MERGE_H
+/*
+ * Merges (mergekit's linear, SLERP, task arithmetic, TIES, DARE): which members a member is made of, and with what
+ * weights. Private to lineage: merge.c searches and certifies, merge_sparse.c does TIES and DARE.
+ */
+#include "core/analysis/lineage_internal.h"
+
+enum { MERGE_PARENTS = 6, MERGE_SAMPLE = 12288, MERGE_NEAR = 48 };
+
+enum merge_kind { MERGE_LINEAR, MERGE_SLERP, MERGE_TASK, MERGE_TIES, MERGE_DARE };
+
+struct merge {
+	enum merge_kind kind;
+	uint32_t child;			/* members */
+	uint32_t parent[MERGE_PARENTS];
+	double weight[MERGE_PARENTS];	/* NAN: the base */
+	size_t n;
+	double ratio;			/* residual over the child's rounding; 1 is exact. Sparse merges: share of values not explained */
+	double density;			/* of sparse merges, else NAN */
+	size_t used;			/* values that the certificate stands on */
+	double next;			/* ratio of the best other explanation, INFINITY: none */
+	double score;			/* smaller is better, over all kinds */
+};
+
+/* The candidates' values at a seeded sample of the common matrices. */
+struct mix {
+	struct arena arena;
+	uint32_t *who;			/* members, n of them */
+	size_t n, len;			/* models, values each */
+	float *x;			/* n x len */
+	float *ulp;			/* n x len: of the type each value is stored in */
+	uint32_t *slot;			/* slots all candidates have, n_slots of them */
+	size_t n_slots;
+	double *gram;			/* n x n of x - x[0], over the values whose rounding is below the models' spread */
+	double *floor;			/* n: sum of ulp^2 / 12 over the same values */
+	size_t used;
+};
+
+int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out);
+
+#endif

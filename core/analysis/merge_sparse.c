@@ -1,0 +1,278 @@
+/*
+ * TIES (Yadav et al. 2023) and DARE (Yu et al. 2024) merges. Where one expert alone survives, the child is the base plus a fixed multiple
+ * k of that expert's difference, so (y - b) / (x - b) has a sharp peak at k: lambda for TIES, weight / density for DARE. Experts are
+ * taken greedily; the certificate is the share of all values within one place of b, b + sums of k d, or TIES's weighted means.
+ */
+#include "core/analysis/merge.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+enum { BASES = 3, BINS = 240, EXPERTS = MERGE_PARENTS - 1 };
+static const double top_ratio = 6.0, need = 0.85, sharp = 24;	/* steps that a difference must span for its ratio to be sharp */
+
+struct sparse {
+	const struct fam *f;
+	const struct mix *m;
+	size_t y, base;
+	size_t x[EXPERTS];		/* positions in the mix */
+	double k[EXPERTS];
+	double mean[EXPERTS][EXPERTS];	/* TIES: w_i / (w_i + w_j) where both survive; 0: none seen */
+	size_t n;
+	uint8_t *told;			/* values explained */
+};
+
+static double value(const struct mix *m, size_t i, size_t e) { return m->x[i * m->len + e]; }
+
+/* A step of y's type at e, or of its inputs where those are coarser. */
+static double step(const struct sparse *s, size_t e)
+{
+	return s->m->ulp[s->y * s->m->len + e];
+}
+
+struct peak { double at, share; size_t n; };
+
+/* The sharpest peak of num / den over values of [0.04, top_ratio]; share: of the values that could show it. */
+static struct peak find_peak(const double *ratio, size_t n)
+{
+	size_t bin[BINS + 4] = {0};
+	struct peak best = {0, 0, n};
+	for (size_t i = 0; i < n; i++)
+		if (ratio[i] > 0.04 && ratio[i] < top_ratio)
+			bin[2 + (size_t)(ratio[i] / top_ratio * BINS)]++;
+	double top = 0;
+	size_t at = 0;
+	for (size_t i = 3; i < BINS + 1; i++) {
+		double in = (double)(bin[i] + bin[i + 1]), around = 0;
+		size_t lo = i > 12 ? i - 10 : 2, hi = i + 11 < BINS + 2 ? i + 11 : BINS + 2, w = 0;
+		for (size_t j = lo; j < hi; j++)
+			if (j + 1 < i || j > i + 2) {
+				around += (double)bin[j];
+				w++;
+			}
+		double excess = in - (w ? 2 * around / (double)w : 0);
+		if (in > 4 * (w ? 2 * around / (double)w : 0) && excess > top) {
+			top = excess;
+			at = i;
+		}
+	}
+	if (!at || n < 50)
+		return best;
+	double lo = (double)(at - 2) * top_ratio / BINS, hi = lo + 2 * top_ratio / BINS, sum = 0, k = 0;
+	for (int round = 0; round < 3; round++) {	/* the mean of the peak, narrowed about itself */
+		sum = k = 0;
+		for (size_t i = 0; i < n; i++)
+			if (ratio[i] >= lo && ratio[i] <= hi) {
+				sum += ratio[i];
+				k++;
+			}
+		if (k < 1)
+			return best;
+		lo = sum / k - 0.015;
+		hi = sum / k + 0.015;
+	}
+	best.at = sum / k;
+	best.share = k / (double)n;
+	return best;
+}
+
+/* Ratios (y - b - already) / (x - b) over values not yet told; out holds up to len. */
+static size_t ratios(const struct sparse *s, size_t x, double *out)
+{
+	size_t n = 0;
+	for (size_t e = 0; e < s->m->len; e++) {
+		double b = value(s->m, s->base, e), d = value(s->m, x, e) - b, u = step(s, e);
+		if (s->told[e] || fabs(d) < sharp * u || d == 0)
+			continue;
+		out[n++] = (value(s->m, s->y, e) - b) / d;
+	}
+	return n;
+}
+
+/* Is the value at e one that the experts so far can make? */
+static bool explained(const struct sparse *s, size_t e)
+{
+	double b = value(s->m, s->base, e), y = value(s->m, s->y, e), u = 1.01 * step(s, e) + 1e-12;
+	double d[EXPERTS];
+	if (fabs(y - b) <= u)
+		return true;
+	for (size_t i = 0; i < s->n; i++)
+		d[i] = value(s->m, s->x[i], e) - b;
+	for (unsigned set = 1; set < 1u << s->n; set++) {
+		double sum = 0, wsum = 0, mean = 0, top = 0;
+		int first = -1;
+		for (size_t i = 0; i < s->n; i++) {
+			if (!(set >> i & 1))
+				continue;
+			sum += s->k[i] * d[i];
+			if (first < 0)
+				first = (int)i;
+			double w = first == (int)i ? 1 : s->mean[first][i] > 0 ? (1 - s->mean[first][i]) / s->mean[first][i] : 0;
+			wsum += w;
+			mean += w * d[i];
+			top = fabs(s->k[i]) > top ? fabs(s->k[i]) : top;
+		}
+		/* the peaks place k within about half a percent */
+		if (fabs(y - b - sum) <= u + 0.004 * fabs(sum))
+			return true;
+		mean = wsum > 0 ? s->k[first] * mean / wsum : 0;
+		if ((set & (set - 1)) && fabs(y - b - mean) <= u + 0.004 * fabs(mean))
+			return true;
+	}
+	return false;
+}
+
+static double coverage(struct sparse *s)
+{
+	size_t told = 0;
+	for (size_t e = 0; e < s->m->len; e++) {
+		s->told[e] = explained(s, e);
+		told += s->told[e];
+	}
+	return (double)told / (double)s->m->len;
+}
+
+/* w_i / (w_i + w_j) from the values where both survive: (y - b - k d_j) / (k (d_i - d_j)). */
+static void find_means(struct sparse *s, double *buf)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t j = 0; j < i; j++) {
+			size_t n = 0;
+			double k = (s->k[i] + s->k[j]) / 2;
+			for (size_t e = 0; e < s->m->len; e++) {
+				double b = value(s->m, s->base, e), di = value(s->m, s->x[i], e) - b, dj = value(s->m, s->x[j], e) - b;
+				if (s->told[e] || di * dj <= 0 || fabs(k * (di - dj)) < sharp * step(s, e))
+					continue;
+				buf[n++] = (value(s->m, s->y, e) - b - k * dj) / (k * (di - dj));
+			}
+			struct peak p = find_peak(buf, n);
+			if (p.share > 0.1 && p.at < 0.98 && fabs(s->k[i] - s->k[j]) < 0.03 * k) {
+				s->mean[i][j] = p.at;
+				s->mean[j][i] = 1 - p.at;
+			}
+		}
+}
+
+/* Experts one by one, the sharpest peak first. */
+static double add_experts(struct sparse *s, double *buf)
+{
+	double told = coverage(s);
+	while (s->n < EXPERTS) {
+		struct peak best = {0};
+		size_t who = SIZE_MAX;
+		for (size_t x = 0; x < s->m->n; x++) {
+			bool used = x == s->y || x == s->base;
+			for (size_t i = 0; i < s->n; i++)
+				used = used || s->x[i] == x;
+			if (used)
+				continue;
+			struct peak p = find_peak(buf, ratios(s, x, buf));
+			if (p.share * (double)p.n > best.share * (double)best.n) {
+				best = p;
+				who = x;
+			}
+		}
+		if (who == SIZE_MAX || best.share < 0.05 || best.n < 50)
+			break;
+		s->x[s->n] = who;
+		s->k[s->n++] = best.at;
+		double now = coverage(s);
+		if (now < told + 0.02) {
+			s->n--;
+			coverage(s);
+			break;
+		}
+		told = now;
+	}
+	find_means(s, buf);
+	return coverage(s);
+}
+
+/* The members that share most values with y, to within a step: the base is among them. */
+static size_t bases(const struct mix *m, size_t y, size_t *out)
+{
+	double score[BASES] = {0};
+	size_t n = 0;
+	for (size_t b = 0; b < m->n; b++) {
+		if (b == y)
+			continue;
+		size_t same = 0;
+		for (size_t e = 0; e < m->len; e++)
+			same += fabs(value(m, y, e) - value(m, b, e)) <= 0.51 * m->ulp[y * m->len + e];
+		double v = (double)same / (double)m->len;
+		if (n == BASES && v <= score[n - 1])
+			continue;
+		size_t at = n < BASES ? n++ : n - 1;
+		for (; at > 0 && score[at - 1] < v; at--) {
+			score[at] = score[at - 1];
+			out[at] = out[at - 1];
+		}
+		score[at] = v;
+		out[at] = b;
+	}
+	return n;
+}
+
+/* Trimmed by magnitude (TIES) or at random (DARE): are the differences where y equals the base smaller than elsewhere? */
+static bool trimmed(const struct sparse *s)
+{
+	double in = 0, out = 0;
+	size_t ni = 0, no = 0;
+	for (size_t e = 0; e < s->m->len; e++) {
+		double b = value(s->m, s->base, e), d = 0;
+		for (size_t i = 0; i < s->n; i++)
+			d = fmax(d, fabs(value(s->m, s->x[i], e) - b));
+		if (fabs(value(s->m, s->y, e) - b) <= 0.51 * step(s, e)) {
+			in += d;
+			ni++;
+		} else {
+			out += d;
+			no++;
+		}
+	}
+	return ni && no && in / (double)ni < 0.7 * out / (double)no;
+}
+
+static void describe(const struct sparse *s, double told, struct merge *out)
+{
+	const struct mix *m = s->m;
+	bool ties = trimmed(s);
+	size_t zero = 0;
+	for (size_t e = 0; e < m->len; e++)
+		zero += fabs(value(m, s->y, e) - value(m, s->base, e)) <= 0.51 * step(s, e);
+	/* independent masks: nothing survives in (1 - density)^experts of the values */
+	double density = 1 - pow((double)zero / (double)m->len, 1.0 / (double)s->n), sum = 0;
+	*out = (struct merge){.kind = ties ? MERGE_TIES : MERGE_DARE, .child = m->who[s->y], .n = s->n + 1, .ratio = 1 - told, .density = density,
+			      .used = m->len, .next = INFINITY, .score = 2 + (1 - told)};
+	for (size_t i = 0; i < s->n; i++) {	/* TIES: weights are known up to their sum */
+		out->parent[i] = m->who[s->x[i]];
+		out->weight[i] = !ties ? s->k[i] * density : i == 0 ? 1 : s->mean[0][i] > 0 ? (1 - s->mean[0][i]) / s->mean[0][i] : 1;
+		sum += out->weight[i];
+	}
+	for (size_t i = 0; i < s->n && ties; i++)
+		out->weight[i] *= s->k[0] / sum;
+	out->parent[s->n] = m->who[s->base];
+	out->weight[s->n] = NAN;
+}
+
+int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out)
+{
+	cleanup_free double *buf = mem_array(m->len + 1, sizeof *buf);
+	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
+	if (!buf || !told)
+		return -ENOMEM;
+	size_t b[BASES], n = bases(m, y, b);
+	double best = need;
+	int found = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .told = told};
+		double got = add_experts(&s, buf);
+		if (s.n >= 2 && got > best) {
+			best = got;
+			describe(&s, got, out);
+			found = 1;
+		}
+	}
+	return found;
+}
