@@ -71,7 +71,7 @@ ROW(LAKE_STATUS, "lake/status.txt", LAKE, ROW_LIVE, 0, 4096, .render = render_la
 ROW(LAKE_GENERATION, "lake/generation", LAKE, ROW_LAKE | ROW_EXACT_SIZE, 0, 32, .render = render_generation, .size = size_generation)
 ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_lake_models)
 ROW(LAKE_LINEAGE, "lake/lineage.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_lake_lineage)
-ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_duplicates)
+ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_duplicates)
 ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_lake_problems)
 ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_unread)
 
