@@ -46,7 +46,7 @@ static void note_component(struct survey *s, const struct tensor_name *n, bool k
 static void vote(struct survey *s, const char *family)
 {
 	for (size_t i = 0; family && i < COUNT(s->votes); i++) {
-		if (s->votes[i].family && strcmp(s->votes[i].family, family))
+		if (s->votes[i].family && s->votes[i].family != family && strcmp(s->votes[i].family, family))
 			continue;
 		s->votes[i].family = family;
 		s->votes[i].votes++;

@@ -19,7 +19,7 @@ static size_t key_rank(const char *key)
 {
 	size_t i = 0;
 
-	while (i < COUNT(keys) && strcmp(keys[i].key, key))
+	while (i < COUNT(keys) && (keys[i].key[0] != key[0] || strcmp(keys[i].key, key)))
 		i++;
 	return i;
 }
@@ -119,7 +119,7 @@ static void put_many(struct facts *f, const char *key, const char *value, enum f
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n_facts; i++) {
-		if (strcmp(f->facts[i].key, key))
+		if (f->facts[i].key != key)
 			continue;
 		if (!strcmp(f->facts[i].value, value) || ++n == FACT_VALUES)
 			return;
@@ -132,7 +132,7 @@ static void put_one(struct facts *f, const char *key, const char *value, enum fa
 	if (source == FACT_DECLARED)
 		claim(f, key, value, file);
 	for (size_t i = 0; i < f->n_facts; i++) {
-		if (strcmp(f->facts[i].key, key))
+		if (f->facts[i].key != key)
 			continue;
 		if (source > f->facts[i].source) {
 			f->facts[i].value = value;
@@ -151,7 +151,7 @@ void facts_putn(struct facts *f, const char *key, const char *value, size_t len,
 	if (!v || rank == COUNT(keys))
 		return;
 	if (keys[rank].many)
-		put_many(f, keys[rank].key, v, source);
+		put_many(f, keys[rank].key, v, source);	/* the table's own pointers: equal keys are equal pointers */
 	else
 		put_one(f, keys[rank].key, v, source, file);
 }
@@ -261,7 +261,7 @@ static void keep_claims(struct facts *f)
 
 	for (size_t i = 0; i < f->n_claims; i++)
 		for (size_t j = 0; j < f->n_facts; j++)
-			if (!strcmp(f->facts[j].key, f->claims[i].key) && f->facts[j].source == FACT_MEASURED) {
+			if (f->facts[j].key == f->claims[i].key && f->facts[j].source == FACT_MEASURED) {
 				f->claims[n++] = f->claims[i];
 				break;
 			}
@@ -270,14 +270,17 @@ static void keep_claims(struct facts *f)
 
 void facts_finish(struct facts *f)
 {
-	keep_claims(f);
-	/* insertion keeps the order of a key's values; there are few facts, and they come nearly sorted */
-	for (size_t i = 1; i < f->n_facts; i++) {
-		struct fact x = f->facts[i];
-		size_t j = i, rank = key_rank(x.key);
+	struct fact *sorted = arena_array(&f->arena, f->n_facts + 1, sizeof *sorted);
+	size_t n = 0;
 
-		for (; j && key_rank(f->facts[j - 1].key) > rank; j--)
-			f->facts[j] = f->facts[j - 1];
-		f->facts[j] = x;
+	keep_claims(f);
+	if (!sorted) {
+		f->failed = true;
+		return;
 	}
+	for (size_t k = 0; k < COUNT(keys) && n < f->n_facts; k++)
+		for (size_t i = 0; i < f->n_facts; i++)
+			if (f->facts[i].key == keys[k].key)
+				sorted[n++] = f->facts[i];
+	f->facts = sorted;
 }

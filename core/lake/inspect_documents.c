@@ -55,8 +55,7 @@ static int read_card(struct looking *l, const struct scan_file *file, struct err
 	return 0;
 }
 
-/* JSON, or YAML by its name; *v NULL when it is none, which is a problem of the model and no failure. */
-static int read_value(struct looking *l, const struct scan_file *file, size_t max, const struct value **v, struct err *e)
+int look_value(struct looking *l, const struct scan_file *file, size_t max, const struct value **v, struct err *e)
 {
 	struct value_limits lim = {.depth = 64, .count = 1 << 20};
 	struct value *value = arena_alloc(&l->scratch, sizeof *value);
@@ -144,7 +143,7 @@ static int read_results(struct looking *l, struct err *e)
 
 		if (file->broken || !is_harness(file) || n++ >= RESULTS_FILES)
 			continue;
-		r = read_value(l, file, 16 << 20, &v, e);
+		r = look_value(l, file, 16 << 20, &v, e);
 		if (!r && v)
 			evaluations_of_results(&l->out->facts, v, file->name);
 	}
@@ -162,7 +161,7 @@ int look_documents(struct looking *l, struct err *e)
 
 		if (!file || file->broken)
 			continue;
-		r = read_value(l, file, documents[i].max, &v, e);
+		r = look_value(l, file, documents[i].max, &v, e);
 		if (r || !v)
 			continue;
 		documents[i].facts(&l->out->facts, v, file->name);

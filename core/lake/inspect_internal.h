@@ -20,7 +20,13 @@ int look_documents(struct looking *l, struct err *e);
  * says why), -ENOMEM. Larger than max: cut there when `cut`, else a problem. */
 int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len, struct err *e);
 
-/* --- inspect_weights.c: formats, opening, and what of the index is not so. */
+/* JSON, or YAML by its name; *v NULL when it is none, which is a problem of the model and no failure (-ENOMEM is). */
+int look_value(struct looking *l, const struct scan_file *file, size_t max, const struct value **v, struct err *e);
+
+/* --- inspect_weights.c: formats, opening, measuring. */
 int look_weights(struct looking *l, struct err *e);
+
+/* --- inspect_index.c: what the indices of sharded weights say that is not so. */
+int look_index(struct looking *l, struct err *e);
 
 #endif

@@ -1,5 +1,8 @@
-/* Opening a model's weights: which files, in what order, and whether their index tells the truth. */
+/* Opening a model's weights: which files, in what order, as one or by components. */
 #include "core/lake/inspect_internal.h"
+
+#include "core/format/compose.h"
+#include "core/format/join.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +24,7 @@ static const char *format_by_extension(const char *name)
 	return NULL;
 }
 
-/* Files whose tensors belong together, of which there is one set but in pipelines. */
+/* The files that are read, those of one directory together: a pipeline has a set in each of its components'. */
 struct chosen {
 	const struct scan_file **files;
 	const char **names;
@@ -49,6 +52,30 @@ static int choose(struct looking *l, struct chosen *c, struct err *e)
 		c->bytes += file->id.size;
 	}
 	return 0;
+}
+
+static size_t dir_len(const char *name)
+{
+	return (size_t)(path_base(name) - name);
+}
+
+/* How many of the files from `first` on lie in the same directory. They are sorted by name, so that subdirectories may
+ * come between; those are put behind. */
+static size_t gather(struct chosen *c, size_t first)
+{
+	size_t len = dir_len(c->names[first]), n = first + 1;
+
+	for (size_t i = n; i < c->n; i++) {
+		const struct scan_file *file = c->files[i];
+
+		if (dir_len(c->names[i]) != len || memcmp(c->names[i], c->names[first], len))
+			continue;
+		memmove(c->files + n + 1, c->files + n, (i - n) * sizeof *c->files);
+		memmove(c->names + n + 1, c->names + n, (i - n) * sizeof *c->names);
+		c->files[n] = file;
+		c->names[n++] = file->name;
+	}
+	return n - first;
 }
 
 /* Which containers there are: the one that is read first. */
@@ -92,6 +119,58 @@ static int open_set(struct looking *l, const struct scan_file *const *files, con
 	return r == -ENOMEM ? err_nomem(e) : r ? 1 : 0;
 }
 
+/* A component's name is the directory that it lies in: "text_encoder", "0_Transformer.deeper". */
+static char *component_name(struct arena *a, const char *file)
+{
+	size_t len = dir_len(file);
+	char *name = arena_strndup(a, file, len ? len - 1 : 0);
+
+	for (char *p = name; p && *p; p++)
+		if (*p == '/')
+			*p = '.';
+	return name;
+}
+
+/* Every component on its own, then all as one. What cannot be opened is a problem, and the rest goes without it. */
+static int open_components(struct looking *l, struct chosen *c, struct err *e)
+{
+	struct weights *parts = arena_array(&l->scratch, c->n, sizeof *parts);
+	const char **prefixes = arena_array(&l->scratch, c->n, sizeof *prefixes);
+	size_t opened = 0;
+	struct err why = ERR_INIT;
+	int r = parts && prefixes ? 0 : err_nomem(e);
+
+	for (size_t i = 0, n; i < c->n && r >= 0; i += n) {
+		n = gather(c, i);
+		r = open_set(l, c->files + i, c->names + i, n, &parts[opened], e);
+		if (r)
+			continue;
+		if (!(prefixes[opened++] = component_name(&l->scratch, c->names[i])))
+			r = err_nomem(e);
+	}
+	if (r >= 0 && !opened)
+		return 1;
+	if (r >= 0)
+		r = weights_join(&l->out->weights, parts, prefixes, opened, &why);
+	else
+		for (size_t i = 0; i < opened; i++)
+			weights_release(&parts[i]);
+	if (r >= 0 || r == -ENOMEM)
+		return r < 0 ? err_nomem(e) : 0;
+	facts_problem_err(&l->out->facts, "", r, &why);
+	return 1;
+}
+
+static bool in_one_directory(const struct chosen *c)
+{
+	size_t len = c->n ? dir_len(c->names[0]) : 0;
+
+	for (size_t i = 1; i < c->n; i++)
+		if (dir_len(c->names[i]) != len || memcmp(c->names[i], c->names[0], len))
+			return false;
+	return true;
+}
+
 static void put_findings(struct looking *l, const struct weights *w)
 {
 	struct facts *f = &l->out->facts;
@@ -119,49 +198,59 @@ static void put_extension(struct looking *l, const struct weights *w)
 	}
 }
 
-static void put_weights(struct looking *l, const struct chosen *c, const struct weights *w)
+static void put_weights(struct looking *l, const struct weights *w)
 {
 	struct facts *f = &l->out->facts;
 	uint64_t bytes = 0;
 
-	(void)c;
 	for (size_t i = 0; i < w->n_files; i++)
 		bytes += w->files[i].io.size;
 	facts_put(f, "format", w->format->name, FACT_MEASURED, NULL);
 	facts_put_number(f, "bytes", bytes, FACT_MEASURED, NULL);
 	container_facts(f, w, w->files[0].path);
-	put_findings(l, w);
 	put_extension(l, w);
 }
 
-int look_weights(struct looking *l, struct err *e)
+/* The opened weights as they should be seen, and what they show. */
+static int measure(struct looking *l, struct err *e)
 {
 	struct inspect *out = l->out;
-	struct chosen c = {0};
-	const struct value *gguf;
-	int r = choose(l, &c, e);
+	int r;
 
-	if (r)
-		return r;
-	r = c.n ? open_set(l, c.files, c.names, c.n, &out->weights, e) : 1;
+	put_weights(l, &out->weights);
+	r = look_index(l, e);
+	if (r >= 0)
+		r = weights_compose(&out->weights, l->config, e);
 	if (r < 0)
 		return r;
-	put_formats(l, r ? NULL : out->weights.format->name);
-	if (r) {
-		if (c.n) {
-			facts_put(&out->facts, "format", format_by_extension(c.names[0]), FACT_INFERRED, NULL);
-			facts_put_number(&out->facts, "bytes", c.bytes, FACT_MEASURED, NULL);
-		}
-		return 0;
-	}
-	out->open = true;
-	put_weights(l, &c, &out->weights);
-	gguf = &out->weights.meta;
-	canon_hints_from(&out->hints, l->config, gguf);
+	put_findings(l, &out->weights);
+	canon_hints_from(&out->hints, l->config, &out->weights.meta);
 	if (out->hints.architecture && !(out->hints.architecture = arena_strdup(&out->facts.arena, out->hints.architecture)))
 		return err_nomem(e);
 	r = canon_of(&out->canon, &out->weights, &out->hints, e);
 	if (!r)
 		measured_facts(&out->facts, &out->weights, &out->canon);
 	return r;
+}
+
+int look_weights(struct looking *l, struct err *e)
+{
+	struct inspect *out = l->out;
+	struct chosen c = {0};
+	int r = choose(l, &c, e);
+
+	if (r)
+		return r;
+	r = !c.n ? 1 : in_one_directory(&c) ? open_set(l, c.files, c.names, c.n, &out->weights, e) : open_components(l, &c, e);
+	if (r < 0)
+		return r;
+	out->open = !r;
+	put_formats(l, out->open ? out->weights.format->name : NULL);
+	if (out->open)
+		return measure(l, e);
+	if (c.n) {
+		facts_put(&out->facts, "format", format_by_extension(c.names[0]), FACT_INFERRED, NULL);
+		facts_put_number(&out->facts, "bytes", c.bytes, FACT_MEASURED, NULL);
+	}
+	return look_index(l, e);
 }

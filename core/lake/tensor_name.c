@@ -21,7 +21,7 @@ static const char *const wrappers[] = {
 static const struct { const char *word, *component; } components[] = {
 	{"a", "audio"}, {"audio_encoder", "audio"}, {"audio_model", "audio"}, {"audio_tower", "audio"},
 	{"cond_stage_model", "text"}, {"controlnet", "controlnet"}, {"first_stage_model", "vae"}, {"image_encoder", "vision"},
-	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"speech_encoder", "audio"},
+	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"safety_checker", "safety"}, {"speech_encoder", "audio"},
 	{"text_encoder", "text"}, {"text_encoder_2", "text2"}, {"text_encoder_3", "text3"}, {"text_model", "text"},
 	{"unet", "unet"}, {"v", "vision"}, {"vae", "vae"}, {"vision_backbone", "vision"}, {"vision_encoder", "vision"},
 	{"vision_model", "vision"}, {"vision_tower", "vision"}, {"visual", "vision"},
@@ -119,6 +119,8 @@ static const struct { const char *word; enum lora_kind kind; } lora_words[] = {
 
 static enum lora_kind lora_word(const char *w)
 {
+	if (w[0] != 'l' && w[0] != 'd')
+		return LORA_NONE;
 	for (size_t i = 0; i < COUNT(lora_words); i++)
 		if (!strcmp(w, lora_words[i].word))
 			return lora_words[i].kind;
@@ -216,7 +218,7 @@ static void scale_parse(struct words *ws)
 static const char *component_of(const char *w)
 {
 	for (size_t i = 0; i < COUNT(components); i++)
-		if (!strcmp(w, components[i].word))
+		if (w[0] == components[i].word[0] && !strcmp(w, components[i].word))
 			return components[i].component;
 	return NULL;
 }
