@@ -37,6 +37,7 @@ struct listing {
 	struct entry *entries;	/* what is no directory, sorted by name; then directories */
 	size_t n, cap;
 	size_t n_files;		/* of the sorted part */
+	size_t rows;		/* of the walker's unread, before this directory's */
 	struct set *sets;
 	size_t n_sets, sets_cap;
 };

@@ -155,6 +155,22 @@ static int take_tag(struct walker *w, struct store *s, const struct place *at, c
 	return r < 0 ? r : owner_finish(w, &o);
 }
 
+static int walk_manifests(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level);
+
+static int walk_deeper(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level, const char *name)
+{
+	struct place below = *p;
+	cleanup_free char *path = path_join(p->path, name);
+	const char *inner[LEVELS];
+	if (!path)
+		return -ENOMEM;
+	for (size_t k = 0; k < level; k++)
+		inner[k] = path + (words[k] - p->path);
+	inner[level] = path + strlen(p->path) + 1;
+	below.path = below.id = path;
+	return walk_manifests(w, s, &below, inner, level + 1);
+}
+
 static int walk_manifests(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level)
 {
 	struct listing *l;
@@ -168,18 +184,8 @@ static int walk_manifests(struct walker *w, struct store *s, const struct place 
 				take_tag(w, s, p, words, e->name) : 0;
 			continue;
 		}
-		if (level == LEVELS - 1)
-			continue;
-		struct place below = *p;
-		cleanup_free char *path = path_join(p->path, e->name);
-		const char *inner[LEVELS];
-		if (!path)
-			return -ENOMEM;
-		for (size_t k = 0; k < level; k++)
-			inner[k] = path + (words[k] - p->path);
-		inner[level] = path + strlen(p->path) + 1;
-		below.path = below.id = path;
-		r = walk_manifests(w, s, &below, inner, level + 1);
+		if (level < LEVELS - 1)
+			r = walk_deeper(w, s, p, words, level, e->name);
 	}
 	listing_put(w, l);
 	return r;

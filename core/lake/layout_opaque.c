@@ -70,6 +70,7 @@ static int take(struct walker *w, struct place *p, struct listing *l)
 	uint64_t before = w->bytes, own = 0;
 	for (size_t i = 0; i < l->n; i++)
 		own += l->entries[i].dir ? 0 : l->entries[i].id.size;
+	w->n_unread = l->rows;	/* one row for all of it */
 	int r = w->names_only ? 0 : measure(w, p, l, 0);
 	return r < 0 ? r : walk_unread(w, p->root, p->path, "", own + w->bytes - before, reason_of(w, p, l));
 }

@@ -124,7 +124,7 @@ static const struct scan_model *original(const struct scan_model *m, const struc
 static int drop(struct links *k, const struct scan_model *m, const struct scan_model *same)
 {
 	const struct scan_file *f = first_weights(m);
-	return links_add(k, (struct alias){.root = m->root, .path = m->single ? f->path : m->dir, .same = same->files});
+	return links_add(k, (struct alias){.root = m->root, .path = f->path, .same = same->files});
 }
 
 /* Two names for one file outside the lake: the first in the order of ids is the model. */

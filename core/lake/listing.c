@@ -198,12 +198,19 @@ static int fill(struct walker *w, const struct place *p, struct listing *l, int 
 	return r;
 }
 
+static const char *unlisted_reason(int code)
+{
+	return code == -EACCES ? "a directory that may not be read" :
+	       code == -ENAMETOOLONG ? "a path longer than 4095 bytes" : "a directory that cannot be read";
+}
+
 int listing_get(struct walker *w, const struct place *p, struct listing **out)
 {
 	struct listing *l = w->n_spare ? w->spare[--w->n_spare] : mem_alloc(sizeof *l);
 	if (!l)
 		return -ENOMEM;
 	l->n = l->n_files = l->names_len = l->n_sets = 0;
+	l->rows = w->n_unread;
 	int r = 0;
 	cleanup_fd int fd = lake_open_at(w->lake, p->root, p->path, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
@@ -212,16 +219,12 @@ int listing_get(struct walker *w, const struct place *p, struct listing **out)
 		r = r < 0 ? r : fill(w, p, l, fd);
 	if (r < 0)
 		l->n = l->n_files = 0;
-	if (r == -ENOMEM || (r < 0 && !*p->path)) {
+	if (r < 0 && r != -ENOMEM && *p->path)
+		r = r == -ENOENT ? 0 : walk_unread(w, p->root, p->path, "", 0, unlisted_reason(r));
+	if (r < 0)
 		listing_put(w, l);
-		return r;
-	}
-	if (r < 0 && r != -ENOENT)
-		r = walk_unread(w, p->root, p->path, "", 0, r == -EACCES ? "a directory that may not be read" :
-				r == -ENAMETOOLONG ? "a path longer than 4095 bytes" : "a directory that cannot be read");
 	else
-		r = 0;
-	*out = l;
+		*out = l;
 	return r;
 }
 
