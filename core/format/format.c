@@ -22,6 +22,7 @@ const struct format *const formats[] = {
 	&format_safetensors,
 	&format_npy,
 	&format_npz,
+	&format_onnx,
 	&format_pytorch,
 	NULL,
 };
@@ -141,13 +142,33 @@ static int adopt_files(struct weights *w, struct io *ios, const char *const *pat
 
 int weights_open_io(struct weights *w, struct io *ios, const char *const *paths, size_t n, struct err *e)
 {
+	return weights_open_beside(w, ios, paths, n, NULL, e);
+}
+
+int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n, const struct beside *beside, struct err *e)
+{
 	struct err local = ERR_INIT;
 	int r = adopt_files(w, ios, paths, n, e);
+	w->beside = beside;
 	if (!r)
 		r = n ? open_files(w, e ? e : &local) : err_set(e, EINVAL, "no files");
+	w->beside = NULL;
 	if (r < 0)
 		weights_release(w);
 	return r;
+}
+
+struct directory { int fd; const char *const *paths; };
+
+static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io, struct err *e)
+{
+	const struct directory *d = ctx;
+	const char *path = d->paths[file], *slash = strrchr(path, '/');
+	char full[4096];
+	int n = snprintf(full, sizeof full, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
+	if (n < 0 || (size_t)n >= sizeof full)
+		return err_set(e, ENAMETOOLONG, "a path of %d bytes", n);
+	return io_open(io, d->fd, full, e);
 }
 
 int weights_open(struct weights *w, int dirfd, const char *const *paths, size_t n, struct err *e)
@@ -168,7 +189,8 @@ int weights_open(struct weights *w, int dirfd, const char *const *paths, size_t 
 			return e ? err_prefix(e, "%s: ", paths[i]) : r;
 		}
 	}
-	return weights_open_io(w, ios, paths, n, e);
+	struct directory d = {dirfd, paths};
+	return weights_open_beside(w, ios, paths, n, &(struct beside){open_beside, &d}, e);
 }
 
 void weights_release(struct weights *w)

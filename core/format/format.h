@@ -52,6 +52,7 @@ struct hazard {
 };
 
 struct format;
+struct beside;
 
 struct weights {
 	const struct format *format;
@@ -66,6 +67,7 @@ struct weights {
 	size_t n_warnings;
 	struct hazard *hazards;
 	size_t n_hazards;
+	const struct beside *beside;	/* while opening: how to open what lies beside the files, or NULL */
 	uint32_t reading;		/* while opening: the file that an error is about (weights_open puts its path in front) */
 	void *priv;			/* the format's own, in the arena or released by format->close */
 };
@@ -95,6 +97,15 @@ const struct format *format_probe(const struct io *io, struct err *e);
 int weights_open(struct weights *w, int dirfd, const char *const *paths, size_t n, struct err *e);
 /* The same over open files (owned from then on): for tests and for links that were resolved elsewhere. */
 int weights_open_io(struct weights *w, struct io *ios, const char *const *paths, size_t n, struct err *e);
+
+/* Some files point to others in their directory (ONNX's external data). `name` is relative and was checked: it has no "..".
+ * Open it beside paths[file]. weights_open does so by itself; weights_open_io refuses such tensors. */
+struct beside {
+	int (*open)(void *ctx, uint32_t file, const char *name, struct io *io, struct err *e);
+	void *ctx;
+};
+int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n, const struct beside *beside, struct err *e);
+
 void weights_release(struct weights *w);
 
 const struct tensor *weights_find(const struct weights *w, const char *name);	/* linear; NULL */

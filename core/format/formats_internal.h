@@ -6,6 +6,7 @@
 extern const struct format format_gguf;
 extern const struct format format_npy;
 extern const struct format format_npz;
+extern const struct format format_onnx;
 extern const struct format format_pytorch;
 extern const struct format format_safetensors;
 

@@ -31,6 +31,18 @@ struct zip *stored_zip(struct weights *w, struct err *e)
 	return set->zips[set->n_zips++] = z;
 }
 
+struct io *stored_file(struct weights *w, struct err *e)
+{
+	struct stored_set *set = w->priv;
+	struct io *io = arena_alloc(&w->arena, sizeof *io);
+	if (!io || mem_grow(&set->extra, &set->extra_cap, set->n_extra + 1) < 0) {
+		err_nomem(e);
+		return NULL;
+	}
+	*io = IO_INIT;
+	return set->extra[set->n_extra++] = io;
+}
+
 void stored_close(struct weights *w)
 {
 	struct stored_set *set = w->priv;
@@ -41,7 +53,7 @@ void stored_close(struct weights *w)
 		free(set->zips[i]);
 	}
 	for (size_t i = 0; i < set->n_extra; i++)
-		io_close(&set->extra[i].io);
+		io_close(set->extra[i]);
 	for (size_t i = 0; i < set->n_arenas; i++)
 		arena_release(&set->arenas[i]);
 	free(set->arenas);

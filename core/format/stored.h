@@ -26,7 +26,7 @@ struct stored_set {
 	size_t n_zips, zip_cap;
 	struct arena *arenas;		/* of bytes that tensors are in; to release; heap */
 	size_t n_arenas, arena_cap;
-	struct weights_file *extra;	/* files opened besides the weights' own; to close; heap */
+	struct io **extra;		/* files opened beside the weights' own, in w's arena; to close; heap */
 	size_t n_extra, extra_cap;
 };
 
@@ -34,6 +34,8 @@ struct stored_set {
 int stored_init(struct weights *w, struct err *e);
 /* An archive, owned by the set from now on. */
 struct zip *stored_zip(struct weights *w, struct err *e);
+/* A file, not yet open, that is closed with the set. */
+struct io *stored_file(struct weights *w, struct err *e);
 /* Append tensor *t (name, dtype, ndim, shape, file given): measures it, checks that all its elements lie in s->src. */
 int stored_add(struct weights *w, struct tensor t, const struct stored *s, struct err *e);
 
