@@ -4,11 +4,13 @@
 #include "core/base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { APPLICATION_ID = 0x7461726e };	/* "tarn" */
 
@@ -91,6 +93,11 @@ static int connect(const struct catalog *c, struct connection **out, struct err 
 	struct connection *k = mem_alloc(sizeof *k);
 	if (!k)
 		return err_nomem(e);
+	if (c->path) {	/* what it tells of a private lake is private; SQLite gives -wal and -shm the same mode */
+		int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			close(fd);
+	}
 	int rc = sqlite3_open_v2(c->uri, &k->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	int r = rc == SQLITE_OK ? 0 : say(c, e, k->db, rc);
 	if (!r) {

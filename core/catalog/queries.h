@@ -125,3 +125,8 @@ X(HASH_GET, "SELECT hash FROM filehash WHERE dev=?1 AND ino=?2 AND size=?3 AND m
 X(EXACT_PUT, "INSERT OR REPLACE INTO exact(model,version,data) VALUES(?1,?2,?3)")
 X(EXACT_GET, "SELECT data FROM exact WHERE model=?1 AND version=?2")
 X(EXACT_DROP, "DELETE FROM exact WHERE model=?1")
+
+/* exact comparisons of two models */
+X(DIFF_PUT, "INSERT OR REPLACE INTO diff(model,other,data) VALUES(?1,?2,?3)")
+X(DIFF_GET, "SELECT data FROM diff WHERE model=?1 AND other=?2")
+X(DIFF_DROP, "DELETE FROM diff WHERE model=?1 OR other=?1")

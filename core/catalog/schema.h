@@ -29,3 +29,5 @@
 	"CREATE TABLE filehash(dev INT, ino INT, size INT, mtime INT, ctime INT, hash BLOB,"
 	" PRIMARY KEY(dev,ino,size,mtime,ctime)) WITHOUT ROWID;"
 	"CREATE TABLE exact(model INTEGER PRIMARY KEY, version INT, data BLOB);",
+	"CREATE TABLE diff(model INT, other INT, data BLOB, PRIMARY KEY(model,other)) WITHOUT ROWID;"
+	"CREATE INDEX diff_other ON diff(other);",
