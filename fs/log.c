@@ -40,7 +40,7 @@ void log_close(void)
 	sink.out = NULL;
 }
 
-static void put(int level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void put(int level, const char *fmt, va_list ap)
 {
 	if (!sink.out) {
 		vsyslog(level, fmt, ap);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct mounting {
 	struct index *ix;
 	struct stop *stop;
 	struct mounted mounted;
+	bool attached;
 	int keeper;		/* how the one who may unmount is told; -1: ourselves */
 	struct cancel hurry;	/* stop waiting for --wait */
 	pthread_t waiter;
@@ -59,14 +61,14 @@ static int new_session(struct mounting *m, struct err *e)
 		buf_str(&opts, ",allow_other");
 	if (buf_failed(&opts))
 		return err_nomem(e);
-	char *argv[] = {"tarn", "-o", opts.data, o->debug ? "-d" : NULL, NULL};
-	struct fuse_args args = FUSE_ARGS_INIT(o->debug ? 4 : 3, argv);
+	const char *argv[] = {"tarn", "-o", opts.data, o->debug ? "-d" : NULL, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(o->debug ? 4 : 3, (char **)argv);
 	m->sv.se = fuse_session_new(&args, &server_ops, sizeof server_ops, &m->sv);
 	fuse_opt_free_args(&args);
 	return m->sv.se ? 0 : err_set(e, EINVAL, "cannot make a FUSE session");
 }
 
-static void tell_log(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void tell_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char line[512];
 	vsnprintf(line, sizeof line, fmt, ap);
@@ -81,22 +83,35 @@ static int attach(struct mounting *m, struct err *e)
 	if (fuse_session_mount(m->sv.se, m->place.point))
 		return err_set(e, EIO, "cannot mount on '%.200s': the reason stands above", m->place.point);
 	session_parallel_dirops(m->sv.se);
-	if (!mounted_find(m->place.point, &m->mounted))
-		m->mounted.id = -1;
-	return 0;
+	m->attached = true;
+	return mounted_find(m->place.point, &m->mounted) ? 0 :
+		err_set(e, ENOENT, "cannot find the mount on '%.200s' in /proc/self/mountinfo", m->place.point);
 }
 
-/* The reverse of attach, where the mount is still ours and on top. */
+/* Does the kernel still talk to us? */
+static bool is_connected(const struct mounting *m)
+{
+	struct pollfd p = {.fd = fuse_session_fd(m->sv.se)};
+	return m->attached && poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR);
+}
+
+/* Device numbers are used again: only while we are connected is the mount of that number ours. */
+static bool is_ours(const struct mounting *m)
+{
+	struct mounted now;
+	return is_connected(m) && mounted_find(m->place.point, &now) && now.major == m->mounted.major &&
+	       now.minor == m->mounted.minor;
+}
+
+/* Take it out of the name space, if it is there. Once. */
 static void detach(void *arg)
 {
 	struct mounting *m = arg;
-	struct mounted now;
 	struct err e = ERR_INIT;
-	if (!mounted_find(m->place.point, &now) || now.id != m->mounted.id)
-		return;
+	bool ours = is_ours(m);
 	if (m->keeper >= 0)
-		user_keeper_unmount(m->keeper);
-	else if (mounted_remove(m->place.point, true, &e))
+		user_keeper_tell(m->keeper, ours);
+	else if (ours && mounted_remove(m->place.point, true, &e))
 		log_say(LOG_WARNING, "%s", e.msg);
 }
 
@@ -169,6 +184,17 @@ static int start(struct mounting *m, struct err *e)
 	return index_start(m->ix, e);
 }
 
+/* While connected libfuse unmounts by name: not where another mount has taken our place. */
+static void end_session(struct mounting *m)
+{
+	struct mounted now;
+	if (!m->sv.se)
+		return;
+	if (!is_connected(m) || is_ours(m) || !mounted_find(m->place.point, &now))
+		fuse_session_unmount(m->sv.se);
+	fuse_session_destroy(m->sv.se);
+}
+
 /* Who may still call whom decides the order: the kernel, the waiting, the tree, the index, the session. */
 static void finish(struct mounting *m)
 {
@@ -181,12 +207,13 @@ static void finish(struct mounting *m)
 		notify_stop(m->sv.notify);
 	if (m->sv.waits)
 		waits_close(m->sv.waits, ESHUTDOWN);
+	handles_close(&m->sv.handles);
 	tree_free(m->sv.tree);
+	handles_close(&m->sv.handles);	/* what was answered last */
 	waits_free(m->sv.waits);
 	index_close(m->ix);
 	notify_free(m->sv.notify);
-	if (m->sv.se)
-		fuse_session_destroy(m->sv.se);
+	end_session(m);
 }
 
 static int serve(struct mounting *m)
@@ -231,16 +258,14 @@ static int prepare(struct mounting *m, struct err *e)
 int command_mount(struct options *o)
 {
 	struct err e = ERR_INIT;
-	struct mounting m = {.o = o, .keeper = -1, .daemon = {.fd = -1}};
+	struct mounting m = {.o = o, .keeper = -1, .daemon = {.fd = -1}, .sv = {.handles = HANDLES_INIT}};
 	if (o->n_args < 2)
 		return misused(o, "expected the directory of a lake and a mount point, found %s",
 			       o->n_args ? "only one of them" : "neither");
 	int r = prepare(&m, &e);
-	if (!r && o->fake)
-		return 0;
-	if (!r && !o->foreground && !o->debug)
+	if (!r && !o->fake && !o->foreground && !o->debug)
 		r = daemon_begin(&m.daemon, &e);
-	int status = r ? complain("%s", e.msg) : serve(&m);
+	int status = r ? complain("%s", e.msg) : o->fake ? 0 : serve(&m);
 	place_release(&m.place);
 	return status;
 }

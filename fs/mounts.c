@@ -52,7 +52,7 @@ static void unescape(char *s)
 static bool parse(char *line, struct mounted *m)
 {
 	char *rest = strstr(line, " - ");
-	if (!rest || sscanf(line, "%d %*d %u:%u %*s %4095s", &m->id, &m->major, &m->minor, m->point) != 4 ||
+	if (!rest || sscanf(line, "%*d %*d %u:%u %*s %4095s", &m->major, &m->minor, m->point) != 3 ||
 	    sscanf(rest + 3, "%63s", m->type) != 1)
 		return false;
 	unescape(m->point);
@@ -78,7 +78,7 @@ bool mounted_find(const char *path, struct mounted *m)
 }
 
 /* The exit status of a program, its words thrown away; -errno. */
-static int run_quietly(char *const argv[])
+static int run_quietly(const char *const argv[])
 {
 	extern char **environ;
 	posix_spawn_file_actions_t fa;
@@ -88,7 +88,7 @@ static int run_quietly(char *const argv[])
 		return -r;
 	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", 1 /* O_WRONLY */, 0);
 	posix_spawn_file_actions_adddup2(&fa, 1, 2);
-	r = posix_spawnp(&pid, argv[0], &fa, NULL, argv, environ);
+	r = posix_spawnp(&pid, argv[0], &fa, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
 	if (r)
 		return -r;
@@ -112,7 +112,7 @@ int mounted_remove(const char *path, bool lazy, struct err *e)
 		return busy(path, e);
 	if (errno != EPERM)
 		return err_set(e, errno, "cannot unmount '%.200s': %s", path, strerror(errno));
-	char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", (char *)path, NULL};
+	const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", path, NULL};
 	int r = run_quietly(argv);
 	struct mounted m;
 	if (r == -ENOENT)

@@ -11,8 +11,7 @@
 #include <stddef.h>
 
 struct mounted {
-	int id;
-	unsigned major, minor;	/* of its device */
+	unsigned major, minor;	/* of its device; used again as soon as it has gone */
 	char point[PATH_MAX];
 	char type[64];		/* "fuse.tarn" */
 };

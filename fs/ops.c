@@ -96,14 +96,14 @@ static int answer_open(struct call *c, struct tree_file *f)
 			return r;
 		}
 	}
-	c->fi.fh = (uintptr_t)f;
 	c->fi.keep_cache = tree_file_keep(f);
 	c->fi.noflush = 1;
-	atomic_fetch_add(&c->sv->files, 1);
-	if (fuse_reply_open(c->req, &c->fi)) {	/* the caller has gone */
-		atomic_fetch_sub(&c->sv->files, 1);
-		tree_close(f);
-	}
+	struct handle *h = handle_open(&c->sv->handles, f);
+	if (!h)
+		return -ENOMEM;
+	c->fi.fh = (uintptr_t)h;
+	if (fuse_reply_open(c->req, &c->fi))	/* the caller has gone */
+		handle_put(&c->sv->handles, h);
 	return 0;
 }
 
@@ -317,24 +317,26 @@ static void reply_stream(fuse_req_t req, struct tree_file *f, size_t size, off_t
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	struct tree_file *f = (void *)(uintptr_t)fi->fh;
+	struct server *sv = server_of(req);
+	struct handle *h = (void *)(uintptr_t)fi->fh;
+	struct tree_file *f = handle_get(&sv->handles, h);
 	const char *data = tree_file_data(f);
 	uint64_t at = (uint64_t)off, end = tree_file_size(f);
 	int fd = tree_file_fd(f);
-	atomic_store_explicit(&server_of(req)->last_read, server_clock(), memory_order_relaxed);
+	atomic_store_explicit(&sv->last_read, server_clock(), memory_order_relaxed);
 	if (data)
 		fuse_reply_buf(req, at < end ? data + at : NULL, at < end ? MIN(size, end - at) : 0);
 	else if (fd >= 0)
 		reply_served(req, fd, size, off);
 	else
 		reply_stream(req, f, size, off);
+	handle_put(&sv->handles, h);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	tree_close((void *)(uintptr_t)fi->fh);
-	atomic_fetch_sub(&server_of(req)->files, 1);
+	handle_put(&server_of(req)->handles, (void *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 

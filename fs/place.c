@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 static int check_device(const struct options *o, struct err *e)
 {
@@ -49,9 +50,8 @@ static int check_empty(const char *path, struct err *e)
 				   "or use -o nonempty to hide them", path);
 }
 
-static int check_point(struct place *p, const struct options *o, struct err *e)
+static int check_point(struct place *p, const char *path, struct err *e)
 {
-	const char *path = o->args[o->n_args - 1];
 	struct stat st;
 	struct mounted m;
 	int r = mounted_path(path, p->point);
@@ -60,16 +60,19 @@ static int check_point(struct place *p, const struct options *o, struct err *e)
 			       path, path);
 	if (r)
 		return err_set(e, -r, "cannot mount on '%.200s': %s", path, strerror(-r));
-	if (stat(p->point, &st) && errno == ENOTCONN)
+	/* stat may be answered from the kernel's cache, for the dead too; statfs is always asked. */
+	bool over = mounted_find(p->point, &m);
+	struct statvfs fs;
+	if (over && !strncmp(m.type, "fuse", 4) && statvfs(p->point, &fs) && errno == ENOTCONN)
 		return dead(p->point, e);
 	if (stat(p->point, &st))
 		return err_set(e, errno, "cannot mount on '%.200s': %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return err_set(e, ENOTDIR, "cannot mount on '%.200s': expected a directory, found a file", path);
-	if (mounted_find(p->point, &m) && !strcmp(m.type, MOUNTED_TYPE))
+	if (over && !strcmp(m.type, MOUNTED_TYPE))
 		return err_set(e, EBUSY, "cannot mount on '%.150s': tarn is already mounted there; first: tarn umount '%.100s'", path,
 			       path);
-	return o->nonempty ? 0 : check_empty(p->point, e);
+	return 0;
 }
 
 /* Is `path` at or below `dir`? Real paths both. */
@@ -118,9 +121,11 @@ int place_check(struct place *p, const struct options *o, struct err *e)
 			err_prefix(e, "allow=%.60s: ", o->allow[i]);
 	}
 	if (!r)
-		r = check_point(p, o, e);
+		r = check_point(p, o->args[o->n_args - 1], e);
 	if (!r)
 		r = check_nesting(p, e);
+	if (!r && !o->nonempty)
+		r = check_empty(p->point, e);
 	if (!r)
 		r = absolute(&p->catalog, o->catalog, e);
 	if (!r)

@@ -4,6 +4,7 @@
  * A tree, served through FUSE: what the operations need, from the first request to the last.
  */
 #include "core/tree/tree.h"
+#include "fs/handles.h"
 #include "fs/notify.h"
 #include "fs/session.h"
 #include "fs/wait.h"
@@ -16,7 +17,7 @@ struct server {
 	struct notify *notify;
 	void (*ready)(void *arg);	/* the kernel has answered; may be NULL */
 	void *ready_arg;
-	atomic_uint files;		/* open */
+	struct handles handles;
 	atomic_ullong last_read;	/* ms, of the monotonic clock */
 };
 

@@ -65,10 +65,10 @@ static void end_loop(struct stop *s)
 	}
 }
 
-static bool readers_done(const struct server *sv, uint64_t since)
+static bool readers_done(struct server *sv, uint64_t since)
 {
 	uint64_t last = MAX(since, (uint64_t)atomic_load(&sv->last_read)), now = server_clock();
-	return now > last + (atomic_load(&sv->files) ? IDLE_READER : IDLE_NOBODY);
+	return now > last + (handles_any(&sv->handles) ? IDLE_READER : IDLE_NOBODY);
 }
 
 static void *run(void *arg)

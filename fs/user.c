@@ -13,6 +13,10 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+
+/* What the keeper is told. */
+static const char UNMOUNT = 'u', GONE = 'g';
 
 int user_find(struct user *u, const char *name, struct err *e)
 {
@@ -85,15 +89,27 @@ int user_become(const struct user *u, struct err *e)
 	return 0;
 }
 
-/* Anything but "unmounted": unmount, if it is still the same mount. */
-static void keep(const char *point, int id, int fd)
+/* Who asks while the connection breaks is told ECONNABORTED, and asks again. */
+static bool is_dead(const char *point)
 {
-	char word;
+	struct statvfs st;
+	int r;
+	for (int i = 0; (r = statvfs(point, &st)) && errno == ECONNABORTED && i < 100; i++)
+		usleep(10000);
+	return r && errno == ENOTCONN;
+}
+
+/* Told to: unmount what is ours. Not told, because the daemon was killed: then ours is dead, and what is alive there is
+ * somebody else's, whatever its number. */
+static void keep(const struct mounted *ours, int fd)
+{
 	struct mounted m;
+	char word = 0;
 	while (read(fd, &word, 1) < 0 && errno == EINTR)
 		;
-	if (mounted_find(point, &m) && m.id == id)
-		umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW);
+	bool same = mounted_find(ours->point, &m) && m.major == ours->major && m.minor == ours->minor;
+	if (same && (word == UNMOUNT || (!word && is_dead(ours->point))))
+		umount2(ours->point, MNT_DETACH | UMOUNT_NOFOLLOW);
 	_exit(0);
 }
 
@@ -119,15 +135,16 @@ int user_keeper(const char *point, int *fd, struct err *e)
 		dup2(p[0], 0);
 		close_range(1, ~0U, 0);
 		signal(SIGTERM, SIG_IGN);	/* its end is ours */
-		keep(point, m.id, 0);
+		keep(&m, 0);
 	}
 	close(p[0]);
 	*fd = p[1];
 	return 0;
 }
 
-void user_keeper_unmount(int fd)
+void user_keeper_tell(int fd, bool unmount)
 {
-	ssize_t n = write(fd, "u", 1);
+	char word = unmount ? UNMOUNT : GONE;
+	ssize_t n = write(fd, &word, 1);
 	(void)n;
 }

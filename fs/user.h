@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct user {
@@ -23,8 +24,9 @@ int user_find(struct user *u, const char *name, struct err *e);
 int user_become(const struct user *u, struct err *e);
 
 /* Before user_become: a process that unmounts `point` lazily when told to, or when we are gone and our mount is
- * still there. *fd is how it is told; close it never. */
+ * still there, dead. *fd is how it is told; close it never. */
 int user_keeper(const char *point, int *fd, struct err *e);
-void user_keeper_unmount(int fd);
+/* Once: to unmount, or that it has gone already. */
+void user_keeper_tell(int fd, bool unmount);
 
 #endif

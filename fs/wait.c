@@ -161,7 +161,7 @@ int wait_begin(struct waits *ws, fuse_req_t req, uint64_t ino, const char *name,
 	pthread_mutex_lock(&ws->lock);
 	if (r) {
 		end(w);
-		unref(w);
+		w->refs--;
 	} else if (!w->ended) {
 		w->on = on;
 		if (w->reason)
