@@ -12,10 +12,12 @@
  * out of the sums. Sums are float64 over segments of a fixed size, joined in order: the result depends neither on the
  * number of threads nor on the machine. A worker holds less than 8 MiB.
  */
+#include "core/base/buf.h"
 #include "core/base/pool.h"
 #include "core/lake/canon.h"
 
 #define DIFF_NONE UINT32_MAX
+enum { DIFF_VERSION = 1 };
 
 enum diff_status {
 	DIFF_SAME,		/* the same type and values, at the same place */
@@ -68,6 +70,11 @@ int diff_align(struct diff *d, const struct diff_model *a, const struct diff_mod
 int diff_models(struct diff *d, const struct diff_model *a, const struct diff_model *b, unsigned threads,
 		const struct cancel *cancel, struct err *e);
 void diff_release(struct diff *d);
+
+/* One blob, little-endian, which goes with these two models. Decode trusts nothing: EINVAL, ESTALE for another version or
+ * for models with other tensors. */
+int diff_encode(const struct diff *d, const struct diff_model *a, const struct diff_model *b, struct buf *out, struct err *e);
+int diff_decode(struct diff *d, const struct diff_model *a, const struct diff_model *b, const void *blob, size_t len, struct err *e);
 
 /* The parts that a row compares, pairwise: n of them from part_a and part_b on. */
 struct diff_parts { uint32_t a, b, n; };

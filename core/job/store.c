@@ -32,7 +32,7 @@ int store_drop_model(struct catalog *c, uint32_t id, struct err *e)
 {
 	static const enum query drops[] = {
 		Q_MODEL_DROP, Q_FILES_DROP, Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_FACETS_OF_DROP,
-		Q_SIGNED_DROP, Q_EXACT_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
+		Q_SIGNED_DROP, Q_EXACT_DROP, Q_DIFF_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
 	};
 	int r = 0;
 	for (size_t i = 0; i < COUNT(drops) && !r; i++)

@@ -40,6 +40,7 @@ RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);
 RENDER(render_readme);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
-RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config);
+RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);
+RENDER(render_diff_tokenizer);
 
 #endif

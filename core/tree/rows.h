@@ -64,6 +64,8 @@ ROW(DIFF_PAIR, "diff/FLATID/OTHER", DIFF_MODEL, ROW_DIR | ROW_HIDDEN | ROW_PAIR 
 ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
 ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors)
 ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
+ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
+ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
 
 ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)
 ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE, 0, 16384, .render = render_lake_summary)

@@ -1,0 +1,356 @@
+/*
+ * diff/FLATID/OTHER/summary.txt: for a person. The verdict first, from the two signatures alone (so it does not
+ * change when the lake does); then what moved, exactly where both models can be read in a moment, else from the samples;
+ * then what the configs say otherwise.
+ */
+#include "core/analysis/lineage.h"
+#include "core/analysis/neighbours.h"
+#include "core/analysis/pair.h"
+#include "core/base/mem.h"
+#include "core/job/store.h"
+#include "core/tree/config_changes.h"
+#include "core/tree/diffs.h"
+#include "core/tree/functions.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static const uint64_t read_in_a_moment = (uint64_t)1 << 30;	/* bytes of both: about two seconds */
+
+struct summary {
+	struct render *r;
+	struct buf *out;
+	const char *this_id, *other_id;
+	struct signature this, other;
+	struct two two;
+	struct diff diff;
+	bool exact;		/* diff holds rows */
+};
+
+static void name(struct buf *out, const char *s)
+{
+	buf_text(out, s, strlen(s));
+}
+
+/* --- the verdict --- */
+
+static int load_signature(void *arg, uint32_t i, struct signature *s, struct err *e)
+{
+	struct render *r = arg;
+	return store_get_signature(tree_catalog(r->tree), i ? r->other->id : r->model->id, s, e);
+}
+
+static const char *relation_words(enum relation relation)
+{
+	static const char *const words[RELATION_COUNT] = {
+		[RELATION_FINETUNE] = "fine-tuned from it", [RELATION_LORA] = "a low-rank update merged into it",
+		[RELATION_ADAPTER] = "an adapter for it", [RELATION_QUANTIZED] = "quantized from it",
+		[RELATION_CAST] = "cast to another type, nothing else", [RELATION_MERGE] = "merged from it and others",
+		[RELATION_STITCH] = "stitched from its tensors", [RELATION_PRUNED] = "pruned",
+		[RELATION_EXTENDED] = "with rows or columns added", [RELATION_PERMUTED] = "with neurons or heads in another order",
+		[RELATION_REINITIALIZED] = "with some tensors drawn anew", [RELATION_DUPLICATE] = "a copy",
+		[RELATION_RELATED] = "kin, of unknown direction",
+	};
+	return words[relation];
+}
+
+/* Of two models alone there is at most one edge. */
+static void verdict_line(struct summary *s, const struct lineage *l, const struct kinship *k)
+{
+	const struct lineage_edge *edge = l->n_edges ? &l->edges[0] : NULL;
+	const char *words = kinship_holds(k) ? "shares an ancestor with" : "is unrelated to";
+	if (edge && edge->relation == RELATION_DUPLICATE)
+		words = "has the same weights as";
+	else if (edge && edge->relation != RELATION_RELATED)
+		words = edge->child == 0 ? "is a descendant of" : "is an ancestor of";
+	name(s->out, s->this_id);
+	buf_printf(s->out, " %s ", words);
+	name(s->out, s->other_id);
+	buf_char(s->out, '\n');
+	if (!edge)
+		return;
+	buf_str(s->out, "\n  relation   ");
+	buf_str(s->out, relation_name(edge->relation));
+	buf_printf(s->out, " (%s), confidence ", edge->child == 0 || edge->relation == RELATION_RELATED ? relation_words(edge->relation) :
+		   "of the other to this one");
+	buf_num(s->out, edge->confidence);
+	buf_str(s->out, "\n  evidence   ");
+	name(s->out, edge->method ? edge->method : "");
+	if (edge->evidence && *edge->evidence) {
+		buf_str(s->out, ": ");
+		name(s->out, edge->evidence);
+	}
+	buf_char(s->out, '\n');
+}
+
+/* How likely unrelated weights look as much alike in the best of so many places. */
+static double chance(const struct kinship *k)
+{
+	double p = erfc(fabs(k->z) / sqrt(2)) * (double)MAX(k->parts, (size_t)1);
+	return p < 1 ? p : 1;
+}
+
+static void kinship_lines(struct summary *s, const struct kinship *k)
+{
+	if (!k->parts) {
+		buf_str(s->out, "\n  kinship    nothing in the two can be compared\n");
+		return;
+	}
+	buf_str(s->out, "\n  kinship    z = ");
+	buf_num(s->out, k->z);
+	buf_str(s->out, " (cosine ");
+	buf_num(s->out, k->cosine);
+	if (k->best) {
+		buf_str(s->out, " in ");
+		if (k->best->layer >= 0)
+			buf_printf(s->out, "layer %d's ", (int)k->best->layer);
+		name(s->out, k->best->role);
+	}
+	buf_printf(s->out, ", best of %zu matrices)\n  background unrelated weights: z is normal with mean 0 and sd 1; "
+		   "kin from z = %g on\n  chance     ", k->parts, KIN_Z);
+	buf_num(s->out, chance(k));
+	buf_str(s->out, " that unrelated weights look this much alike\n  distance   ");
+	buf_num(s->out, signature_distance(&s->this, &s->other));
+	buf_str(s->out, " (0 identical, 1 unrelated); median cosine ");
+	buf_num(s->out, k->median);
+	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", k->equal, k->parts);
+}
+
+static int verdict(struct summary *s)
+{
+	struct render *r = s->r;
+	struct lineage_model models[2] = {{.sketch = &s->this.sketch, .rank = 0}, {.sketch = &s->other.sketch, .rank = 1}};
+	struct lineage_input in = {.models = models, .n = 2, .load = load_signature, .arg = r, .threads = 1};
+	struct lineage l = {0};
+	struct kinship k = {0};
+	int rc = kinship_of(&k, &s->this, &s->other, r->err);
+	if (!rc)
+		rc = lineage_all(&l, &in, r->cancel, r->err);
+	if (rc < 0)
+		return rc;
+	verdict_line(s, &l, &k);
+	kinship_lines(s, &k);
+	lineage_release(&l);
+	return 0;
+}
+
+/* --- what moved --- */
+
+/* Sums of a role, or of a layer. */
+struct group {
+	const char *role;
+	int32_t layer;
+	double dd, bb;
+	uint64_t elements, changed;
+};
+
+struct groups {
+	struct group *g;
+	size_t n, cap;
+	bool by_layer;
+};
+
+static struct group *group_of(struct groups *gs, const char *role, int32_t layer)
+{
+	for (size_t i = 0; i < gs->n; i++)
+		if (gs->by_layer && layer >= 0 ? gs->g[i].layer == layer : gs->g[i].layer == -1 && !strcmp(gs->g[i].role, role))
+			return &gs->g[i];
+	if (mem_grow(&gs->g, &gs->cap, gs->n + 1))
+		return NULL;
+	gs->g[gs->n] = (struct group){.role = role, .layer = gs->by_layer ? layer : -1};
+	return &gs->g[gs->n++];
+}
+
+static int note(struct groups gs[2], const char *role, int32_t layer, double dd, double bb, uint64_t elements, uint64_t changed)
+{
+	for (int i = 0; i < 2; i++) {
+		struct group *g = group_of(&gs[i], role, layer);
+		if (!g)
+			return -ENOMEM;
+		g->dd += dd;
+		g->bb += bb;
+		g->elements += elements;
+		g->changed += changed;
+	}
+	return 0;
+}
+
+static int gather_exact(struct summary *s, struct groups gs[2])
+{
+	int rc = 0;
+	for (size_t i = 0; i < s->diff.n && !rc; i++) {
+		const struct diff_row *row = &s->diff.rows[i];
+		if (row->a == DIFF_NONE || row->b == DIFF_NONE || row->status == DIFF_UNREAD)
+			continue;
+		const struct part *p = &s->two.a.c->parts[diff_row_parts(row, &s->two.a, &s->two.b).a];
+		rc = note(gs, p->role, p->layer, row->sums.dd, row->sums.bb, row->sums.elements, row->sums.changed);
+	}
+	return rc;
+}
+
+static int gather_samples(struct summary *s, struct groups gs[2])
+{
+	struct pair p;
+	int rc = 0;
+	pair_init(&p, &s->this, &s->other);
+	while (!rc && pair_next(&p)) {
+		double dd = 0, bb = 0;
+		uint64_t changed = 0;
+		for (size_t i = 0; i < p.n; i++) {
+			if (!isfinite(p.x[i]) || !isfinite(p.y[i]))
+				continue;
+			double d = (double)p.x[i] - p.y[i];
+			dd += d * d;
+			bb += (double)p.y[i] * p.y[i];
+			changed += p.x[i] != p.y[i];
+		}
+		rc = note(gs, p.pa->role, p.pa->layer, dd, bb, p.n, changed);
+	}
+	rc = p.failed ? -ENOMEM : rc;
+	pair_release(&p);
+	return rc;
+}
+
+static double moved(const struct group *g)
+{
+	return g->dd == 0 ? 0 : g->bb > 0 ? sqrt(g->dd / g->bb) : INFINITY;
+}
+
+static int by_move(const void *a, const void *b)
+{
+	const struct group *x = a, *y = b;
+	double mx = moved(x), my = moved(y);
+	if (mx != my)
+		return mx > my ? -1 : 1;
+	if (x->layer != y->layer)
+		return x->layer < y->layer ? -1 : 1;
+	return strcmp(x->role, y->role);
+}
+
+enum { SHOWN = 12, BAR = 40 };
+
+static void group_lines(struct buf *out, struct groups *gs)
+{
+	if (gs->n)
+		qsort(gs->g, gs->n, sizeof *gs->g, by_move);
+	double most = gs->n ? moved(&gs->g[0]) : 0;
+	for (size_t i = 0; i < gs->n && i < SHOWN; i++) {
+		const struct group *g = &gs->g[i];
+		cleanup_buf struct buf label = {0};
+		if (g->layer >= 0)
+			buf_printf(&label, "layer %d", (int)g->layer);
+		else
+			name(&label, g->role);
+		buf_printf(out, "  %-24s ", label.data ? label.data : "");
+		double m = moved(g);
+		int bar = most > 0 ? isfinite(most) ? (int)(m / most * BAR + .5) : isfinite(m) ? 0 : BAR : 0;
+		size_t from = out->len;
+		buf_num(out, m);
+		for (size_t k = out->len - from; k < 14; k++)
+			buf_char(out, ' ');
+		buf_printf(out, "%5.1f %%  ", g->elements ? 100 * (double)g->changed / (double)g->elements : 0);
+		for (int k = 0; k < bar; k++)
+			buf_char(out, '#');
+		buf_char(out, '\n');
+	}
+	if (gs->n > SHOWN)
+		buf_printf(out, "  and %zu more\n", gs->n - SHOWN);
+}
+
+static void status_lines(struct summary *s)
+{
+	size_t count[DIFF_UNREAD + 1] = {0};
+	struct diff_sums sum = {0};
+	for (size_t i = 0; i < s->diff.n; i++) {
+		count[s->diff.rows[i].status]++;
+		sum = diff_sums_add(sum, s->diff.rows[i].sums);
+	}
+	buf_str(s->out, "  tensors    ");
+	const char *comma = "";
+	for (int i = 0; i <= DIFF_UNREAD; i++) {
+		if (!count[i])
+			continue;
+		buf_printf(s->out, "%s%zu %s", comma, count[i], diff_status_name((enum diff_status)i));
+		comma = ", ";
+	}
+	buf_printf(s->out, "\n  values     %llu of %llu differ (", (unsigned long long)sum.changed, (unsigned long long)sum.elements);
+	buf_num(s->out, sum.elements ? 100 * (double)sum.changed / (double)sum.elements : 0);
+	buf_str(s->out, " %), by at most ");
+	buf_num(s->out, sum.max_abs);
+	buf_str(s->out, "\n");
+}
+
+static int movement(struct summary *s)
+{
+	struct groups gs[2] = {{.by_layer = true}, {.by_layer = false}};
+	int rc = s->exact ? gather_exact(s, gs) : gather_samples(s, gs);
+	buf_str(s->out, s->exact ? "\nWhat changed (exact; tensors.tsv has each tensor)\n\n" :
+			"\nWhat changed (from the samples of the signatures; tensors.tsv is exact)\n\n");
+	if (s->exact)
+		status_lines(s);
+	/* of equal tensors no sums are taken */
+	buf_str(s->out, s->exact ? "\n  Which layers moved most: |this - other| / |other| over the tensors that differ, and the share of values\n\n" :
+			"\n  Which layers moved most: |this - other| / |other|, and the share of values\n\n");
+	group_lines(s->out, &gs[0]);
+	buf_str(s->out, "\n  Which roles\n\n");
+	group_lines(s->out, &gs[1]);
+	free(gs[0].g);
+	free(gs[1].g);
+	return rc < 0 ? err_nomem(s->r->err) : 0;
+}
+
+/* --- sizes --- */
+
+static void size_lines(struct summary *s)
+{
+	buf_str(s->out, "\nSizes\n\n");
+	const struct { const char *label; uint64_t this, other; } lines[] = {
+		{"parameters", s->this.parameters, s->other.parameters}, {"layers", s->this.layers, s->other.layers},
+		{"tensors", s->two.a.w->n_tensors, s->two.b.w->n_tensors},
+	};
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		buf_printf(s->out, "  %-10s %llu", lines[i].label, (unsigned long long)lines[i].this);
+		if (lines[i].this == lines[i].other)
+			buf_str(s->out, ", the same\n");
+		else
+			buf_printf(s->out, ", the other has %llu\n", (unsigned long long)lines[i].other);
+	}
+}
+
+static int compose(struct summary *s)
+{
+	int rc = verdict(s);
+	if (!rc && two_bytes(&s->two) <= read_in_a_moment) {
+		rc = two_diff(s->r, &s->two, &s->diff);
+		s->exact = !rc;
+	}
+	if (!rc) {
+		size_lines(s);
+		rc = movement(s);
+	}
+	if (!rc)
+		rc = config_changes(s->r);
+	if (s->exact)
+		diff_release(&s->diff);
+	return rc;
+}
+
+int render_diff_summary(struct render *r)
+{
+	struct summary s = {.r = r, .out = r->out, .this_id = view_name(r->view, r->model), .other_id = view_name(r->view, r->other)};
+	int rc = need_state(r, r->other, VIEW_SIGNED);
+	if (!rc)
+		rc = store_get_signature(tree_catalog(r->tree), r->model->id, &s.this, r->err);
+	if (rc < 0)
+		return rc;
+	rc = store_get_signature(tree_catalog(r->tree), r->other->id, &s.other, r->err);
+	if (!rc && !(rc = two_open(r, &s.two))) {
+		rc = compose(&s);
+		two_release(&s.two);
+	}
+	if (s.other.n_parts || s.other.arena.head)
+		signature_release(&s.other);
+	signature_release(&s.this);
+	return rc;
+}
