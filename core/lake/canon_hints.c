@@ -51,11 +51,11 @@ static void from_config(struct canon_hints *h, const struct value *config)
 	static const char *const layers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 	static const char *const hidden[] = {"hidden_size", "n_embd", "d_model", "dim", "hidden_dim"};
 	static const char *const nested[] = {"text_config", "llm_config", "language_config", "text_model", "decoder"};
-	const struct value *inner = NULL;
+	const struct value *inner = NULL, *classes = value_get(config, "architectures");
 	const char *type;
 
-	if (!h->architecture && value_count(value_get(config, "architectures")))
-		h->architecture = value_str(&value_get(config, "architectures")->arr.items[0]);
+	if (!h->architecture && classes && classes->kind == VALUE_ARRAY && classes->arr.n)
+		h->architecture = value_str(&classes->arr.items[0]);
 	for (size_t i = 0; i < COUNT(nested) && !value_count(inner); i++)
 		inner = value_get(config, nested[i]);
 	if (value_count(inner) && inner->kind == VALUE_OBJECT)

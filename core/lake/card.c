@@ -35,6 +35,7 @@ static bool fence(const char *p, const char *q)
 }
 
 struct front {
+	const char *fence;	/* the first "---" */
 	const char *from, *to;	/* the YAML */
 	const char *body;
 	bool open;		/* never closed */
@@ -67,6 +68,7 @@ static bool find_front(const char *text, size_t len, struct front *f)
 	}
 	if (p >= end || !fence(p, line_end(p, end, &next)))
 		return false;
+	f->fence = p;
 	f->from = p = next;
 	for (; p < end; p = next) {
 		q = line_end(p, end, &next);
@@ -99,7 +101,7 @@ static const char *nth_character(const char *p, const char *end, uint64_t n)
 	return p;
 }
 
-/* YAML is text: bytes that are none become '?'. Returns the first of them, NULL when all is well. */
+/* YAML is text: bytes that are none become '_'. Returns the first of them, NULL when all is well. */
 static const char *make_text(char *p, char *end)
 {
 	const char *first = NULL;
@@ -111,7 +113,7 @@ static const char *make_text(char *p, char *end)
 		if (bad && !first)
 			first = p;
 		if (bad)
-			*p = '?';
+			*p = '_';
 		p += bad ? 1 : n;
 	}
 	return first;
@@ -136,13 +138,12 @@ static int salvage(struct card *c, struct arena *a, const struct front *f, const
 {
 	struct value_limits lim = {.depth = 32, .count = 100000};
 
-	for (int i = 0; i < SALVAGE_TRIES; i++) {
+	while (at > f->from && at[-1] != '\n' && at[-1] != '\r')
+		at--;
+	for (int i = 0; i < SALVAGE_TRIES && at > f->from; i++, at = entry_before(f->from, at)) {
 		struct err ignored = ERR_INIT;
 		int r;
 
-		at = entry_before(f->from, at);
-		if (at == f->from)
-			break;
 		r = yaml_parse(a, f->from, (size_t)(at - f->from), &lim, &c->front, &ignored);
 		if (r == -ENOMEM)
 			return err_nomem(e);
@@ -202,6 +203,6 @@ int card_parse(struct card *c, struct arena *a, const char *raw, size_t len, str
 	if (bad)
 		return said(c, arena_printf(a, "line %zu: not UTF-8 text", line_of(text, bad)), e);
 	if (f.open)
-		return said(c, arena_printf(a, "the --- of line %zu is never closed", line_of(text, f.from) - 1), e);
+		return said(c, arena_printf(a, "the --- of line %zu is never closed", line_of(raw, f.fence)), e);
 	return 0;
 }

@@ -61,9 +61,14 @@ static void put_rest(struct looking *l)
 	facts_put(f, "revision", l->in->revision, FACT_MEASURED, NULL);
 	put_author(l);
 	put_times(l);
-	for (size_t i = 0; i < l->in->n_files; i++)
-		if (l->in->files[i].kind == SCAN_TOKENIZER)
+	for (size_t i = 0; i < l->in->n_files; i++) {
+		const struct scan_file *file = &l->in->files[i];
+
+		if (file->kind == SCAN_TOKENIZER && !file->broken)
 			f->flags |= FACTS_TOKENIZER;
+		if (file->kind != SCAN_WEIGHTS && file->broken)	/* of weights the attempt to open them told more */
+			facts_problem(f, file->name, "missing", "a link that leads nowhere, or a file that cannot be looked at");
+	}
 	if (f->flags & FACTS_CUSTOM_CODE)
 		facts_put(f, "loads_code", "yes", FACT_MEASURED, NULL);
 	else if (l->out->open)

@@ -34,8 +34,6 @@ struct chosen {
 
 static int choose(struct looking *l, struct chosen *c, struct err *e)
 {
-	struct facts *f = &l->out->facts;
-
 	c->files = arena_array(&l->scratch, l->in->n_files + 1, sizeof *c->files);
 	c->names = arena_array(&l->scratch, l->in->n_files + 1, sizeof *c->names);
 	if (!c->files || !c->names)
@@ -45,8 +43,6 @@ static int choose(struct looking *l, struct chosen *c, struct err *e)
 
 		if (file->kind != SCAN_WEIGHTS)
 			continue;
-		if (file->broken)
-			facts_problem(f, file->name, "missing", "a link that leads nowhere");
 		c->files[c->n] = file;
 		c->names[c->n++] = file->name;
 		c->bytes += file->id.size;

@@ -1,0 +1,451 @@
+/* Models looked into, from directories to facts; every document and every shard broken in turn. */
+#include "tests/core/lake/temp_lake.h"
+
+#include "core/lake/inspect.h"
+
+#include <math.h>
+
+/* A lake, its scan, and one of its models inspected. */
+struct seen {
+	struct lake lake;
+	struct scan scan;
+	struct inspect it;
+};
+
+static const struct scan_model *model_of(const struct seen *s, const char *id)
+{
+	for (size_t i = 0; i < s->scan.n_models; i++)
+		if (!strcmp(s->scan.models[i].id, id))
+			return &s->scan.models[i];
+	for (size_t i = 0; i < s->scan.n_models; i++)
+		print_message("have %s\n", s->scan.models[i].id);
+	fail_msg("no model %s", id);
+	return NULL;
+}
+
+static void open_lake(struct seen *s, const char *dir)
+{
+	struct err e = ERR_INIT;
+
+	if (lake_open(&s->lake, &dir, 1, &e) || lake_scan(&s->scan, &s->lake, 0, 1, NULL, NULL, &e))
+		fail_msg("%s", e.msg);
+}
+
+static int inspect(struct seen *s, const char *id, struct inspect *it, struct err *e)
+{
+	const struct scan_model *m = model_of(s, id);
+	struct inspect_input in = {&s->lake, m->root, m->id, m->dir, m->layout, m->revision, m->files, m->n_files};
+
+	return inspect_model(it, &in, e);
+}
+
+static void look(struct seen *s, const struct temp *t, const char *id)
+{
+	struct err e = ERR_INIT;
+
+	open_lake(s, t->dir);
+	if (inspect(s, id, &s->it, &e))
+		fail_msg("%s", e.msg);
+}
+
+static void done(struct seen *s)
+{
+	inspect_release(&s->it);
+	scan_release(&s->scan);
+	lake_close(&s->lake);
+}
+
+static void is(const struct seen *s, const char *key, const char *value)
+{
+	const char *got = facts_get(&s->it.facts, key);
+
+	if (value ? !got || strcmp(got, value) : !!got)
+		fail_msg("%s is %s, expected %s", key, got ? got : "unknown", value ? value : "none");
+}
+
+static void problem(const struct seen *s, const char *file, const char *what, const char *detail)
+{
+	const struct facts *f = &s->it.facts;
+
+	for (size_t i = 0; i < f->n_problems; i++)
+		if (!strcmp(f->problems[i].file, file) && !strcmp(f->problems[i].problem, what) && strstr(f->problems[i].detail, detail))
+			return;
+	for (size_t i = 0; i < f->n_problems; i++)
+		print_message("have %s | %s | %s\n", f->problems[i].file, f->problems[i].problem, f->problems[i].detail);
+	fail_msg("no problem %s | %s | %s", file, what, detail);
+}
+
+/* A safetensors file of float16 zeros: names and shapes as "a.weight 4x6 b 3". */
+static void put_weights(const struct temp *t, const char *path, const char *spec)
+{
+	struct buf b = {0}, file = {0};
+	uint64_t at = 0, len;
+	char name[200];
+	unsigned long rows, cols;
+	int n;
+
+	buf_char(&b, '{');
+	for (; sscanf(spec, " %199s %lux%lu%n", name, &rows, &cols, &n) == 3; spec += n) {
+		buf_printf(&b, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%lu,%lu],\"data_offsets\":[%lu,%lu]}", at ? "," : "", name, rows,
+			   cols, (unsigned long)at, (unsigned long)(at + 2 * rows * cols));
+		at += 2 * rows * cols;
+	}
+	buf_char(&b, '}');
+	len = b.len;
+	buf_add(&file, &len, 8);
+	buf_add(&file, b.data, b.len);
+	while (at--)
+		buf_char(&file, 0);
+	temp_write(t, path, file.data, file.len);
+	buf_release(&b);
+	buf_release(&file);
+}
+
+static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":6,"
+	"\"num_hidden_layers\":7,\"torch_dtype\":\"bfloat16\",\"num_attention_heads\":2}";
+static const char two_layers[] = "model.embed_tokens.weight 10x6 model.layers.0.mlp.gate_proj.weight 8x6 model.layers.1.mlp.up_proj.weight 8x6";
+
+static void whole(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+
+	(void)state;
+	temp_init(&t);
+	put_weights(&t, "org/name/model.safetensors", two_layers);
+	temp_text(&t, "org/name/config.json", config);
+	temp_text(&t, "org/name/README.md", "---\nlicense: mit\nbase_model: a/b\n---\nhello");
+	temp_text(&t, "org/name/tokenizer_config.json", "{\"tokenizer_class\":\"T\",\"model_max_length\":512}");
+	look(&s, &t, "org/name");
+	assert_true(s.it.open);
+	assert_int_equal(s.it.facts.n_problems, 0);
+	assert_int_equal(s.it.facts.flags, FACTS_CARD | FACTS_CONFIG | FACTS_TOKENIZER | FACTS_WEIGHTS);
+	is(&s, "path", "org/name");
+	is(&s, "author", "org");
+	is(&s, "format", "safetensors");
+	is(&s, "dtype", "f16");		/* the config claims another */
+	is(&s, "layers", "2");
+	is(&s, "parameters", "156");
+	is(&s, "vocab_size", "10");
+	is(&s, "context_length", "512");
+	is(&s, "license", "mit");
+	is(&s, "loads_code", "no");
+	assert_non_null(facts_get(&s.it.facts, "modified"));
+	assert_string_equal(s.it.hints.architecture, "LlamaForCausalLM");
+	assert_int_equal(s.it.hints.heads, 2);
+	assert_int_equal(s.it.facts.n_claims, 3);	/* dtype, layers, hidden_size */
+	done(&s);
+	temp_release(&t);
+}
+
+/* Each document malformed: a row for it, and everything else as before. */
+static void broken_documents(void **state)
+{
+	static const struct { const char *file, *text, *problem, *detail; } t[] = {
+		{"config.json", "{\"a\":", "malformed", "JSON"},
+		{"config.json", "", "malformed", ""},
+		{"config.json", "[1]", "malformed", "expected an object"},
+		{"config.json", "{\"a\":1}}", "malformed", ""},
+		{"config.json", "{\"a\":\"\xff\"}", "malformed", ""},
+		{"adapter_config.json", "nonsense", "malformed", ""},
+		{"tokenizer_config.json", "{\"a\":1,}", "malformed", ""},
+		{"README.md", "---\na: [\n---\n", "malformed front matter", "line"},
+		{"model_index.json", "{", "malformed", ""},
+		{"trainer_state.json", "{\"log_history\":[}", "malformed", ""},
+		{"mergekit_config.yml", "a: b: c", "malformed", "line 1"},
+		{"results_2024.json", "{\"results\"", "malformed", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(t); i++) {
+		struct temp dir;
+		struct seen s = {0};
+		char path[100];
+
+		if (!strcmp(t[i].file, "model_index.json"))
+			continue;	/* makes the directory a pipeline: below */
+		temp_init(&dir);
+		put_weights(&dir, "m/model.safetensors", two_layers);
+		temp_text(&dir, "m/config.json", config);
+		snprintf(path, sizeof path, "m/%s", t[i].file);
+		temp_text(&dir, path, t[i].text);
+		look(&s, &dir, "m");
+		problem(&s, t[i].file, t[i].problem, t[i].detail);
+		assert_int_equal(s.it.facts.n_problems, 1);
+		is(&s, "parameters", "156");
+		done(&s);
+		temp_release(&dir);
+	}
+}
+
+static void broken_weights(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+
+	(void)state;
+	temp_init(&t);
+	temp_text(&t, "m/config.json", config);
+	temp_text(&t, "m/model.safetensors", "\x40\0\0\0\0\0\0\0{\"half");
+	temp_write(&t, "m/model.safetensors", "\x40\0\0\0\0\0\0\0{\"half", 14);
+	look(&s, &t, "m");
+	assert_false(s.it.open);
+	assert_int_equal(s.it.facts.n_problems, 1);
+	assert_string_equal(s.it.facts.problems[0].file, "model.safetensors");
+	is(&s, "format", "safetensors");
+	is(&s, "bytes", "14");
+	is(&s, "hidden_size", "6");
+	is(&s, "dtype", "bf16");
+	is(&s, "loads_code", NULL);
+	done(&s);
+	temp_release(&t);
+}
+
+static void shards(void **state)
+{
+	static const char index[] = "{\"weight_map\":{\"a.weight\":\"model-00001-of-00002.safetensors\",\"b.weight\":"
+		"\"model-00002-of-00002.safetensors\",\"c.weight\":\"model-00002-of-00002.safetensors\"}}";
+	struct temp t;
+	struct seen s = {0};
+
+	(void)state;
+	temp_init(&t);
+	put_weights(&t, "m/model-00001-of-00002.safetensors", "a.weight 2x3 d.weight 2x2");
+	put_weights(&t, "m/model-00002-of-00002.safetensors", "b.weight 2x3");
+	temp_text(&t, "m/model.safetensors.index.json", index);
+	look(&s, &t, "m");
+	assert_true(s.it.open);
+	is(&s, "tensors", "3");
+	problem(&s, "model.safetensors.index.json", "index mismatch", "c.weight");
+	problem(&s, "model.safetensors.index.json", "index mismatch", "d.weight");
+	assert_int_equal(s.it.facts.n_problems, 2);
+	done(&s);
+	/* a shard that the index lists is not there */
+	temp_text(&t, "m/model.safetensors.index.json",
+		  "{\"weight_map\":{\"a.weight\":\"model-00001-of-00002.safetensors\",\"x\":\"gone.safetensors\",\"y\":7}}");
+	look(&s, &t, "m");
+	problem(&s, "gone.safetensors", "missing", "model.safetensors.index.json");
+	done(&s);
+	temp_text(&t, "m/model.safetensors.index.json", "{\"weight_map\":[1]}");
+	look(&s, &t, "m");
+	problem(&s, "model.safetensors.index.json", "malformed", "weight_map");
+	done(&s);
+	temp_text(&t, "m/model.safetensors.index.json", "{");
+	look(&s, &t, "m");
+	problem(&s, "model.safetensors.index.json", "malformed", "");
+	done(&s);
+	/* one shard of two broken: said of that one */
+	temp_text(&t, "m/model.safetensors.index.json", index);
+	temp_text(&t, "m/model-00002-of-00002.safetensors", "nothing of the kind");
+	look(&s, &t, "m");
+	assert_false(s.it.open);
+	assert_string_equal(s.it.facts.problems[0].file, "model-00002-of-00002.safetensors");
+	done(&s);
+	temp_release(&t);
+}
+
+/* A pipeline is one model: its components' tensors carry their names, and a broken one does not hide the others. */
+static void pipeline(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+	float out[36];
+	const struct tensor *x;
+
+	(void)state;
+	temp_init(&t);
+	temp_text(&t, "p/model_index.json", "{\"_class_name\":\"StableDiffusionPipeline\",\"unet\":[\"diffusers\",\"UNet2DConditionModel\"]}");
+	put_weights(&t, "p/unet/diffusion_pytorch_model.safetensors", "conv_in.weight 4x4");
+	put_weights(&t, "p/text_encoder/model.safetensors",
+		    "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6 text_model.encoder.layers.0.self_attn.k_proj.weight 6x6");
+	put_weights(&t, "p/text_encoder_2/model.safetensors", "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6");
+	temp_text(&t, "p/vae/diffusion_pytorch_model.safetensors", "broken");
+	look(&s, &t, "p");
+	assert_true(s.it.open);
+	is(&s, "architecture", "StableDiffusionPipeline");
+	is(&s, "task", "text-to-image");
+	is(&s, "library", "diffusers");
+	is(&s, "tensors", "4");
+	is(&s, "parameters", "124");
+	problem(&s, "vae/diffusion_pytorch_model.safetensors", "malformed", "");
+	assert_true(s.it.facts.flags & FACTS_PIPELINE);
+	x = weights_find(&s.it.weights, "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj.weight");
+	assert_non_null(x);
+	assert_int_equal(weights_read(&s.it.weights, x, 0, 36, out, NULL), 0);
+	assert_non_null(weights_find(&s.it.weights, "unet.conv_in.weight"));
+	for (size_t i = 0; i < s.it.canon.n_parts; i++)
+		if (s.it.canon.parts[i].tensor == (uint32_t)(x - s.it.weights.tensors))
+			assert_string_equal(s.it.canon.parts[i].role, "text2:attn.q");
+	done(&s);
+	temp_text(&t, "p/model_index.json", "{");
+	look(&s, &t, "p");
+	problem(&s, "model_index.json", "malformed", "");
+	done(&s);
+	temp_release(&t);
+}
+
+static void odd_files(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+	char *big;
+
+	(void)state;
+	temp_init(&t);
+	put_weights(&t, "m/model.bin", two_layers);	/* by content, whatever the name says */
+	temp_text(&t, "m/config.json", config);
+	big = mem_alloc((1 << 20) + 10);
+	memset(big, 'x', (1 << 20) + 10);
+	memcpy(big, "---\nlicense: mit\n---\n", 21);
+	temp_write(&t, "m/README.md", big, (1 << 20) + 10);
+	free(big);
+	look(&s, &t, "m");
+	is(&s, "format", "safetensors");
+	is(&s, "license", "mit");
+	problem(&s, "README.md", "too large", "first");
+	problem(&s, "model.bin", "wrong extension", "safetensors");
+	done(&s);
+	/* links that lead nowhere are no reason to stop */
+	temp_link(&t, "nowhere", "m/adapter_config.json");
+	look(&s, &t, "m");
+	is(&s, "parameters", "156");
+	problem(&s, "adapter_config.json", "missing", "nowhere");
+	done(&s);
+	temp_release(&t);
+}
+
+static void base_named_without_relation(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+
+	(void)state;
+	temp_init(&t);
+	put_weights(&t, "org/m/adapter_model.safetensors", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight 2x6 "
+		    "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight 6x2");
+	temp_text(&t, "org/m/adapter_config.json", "{\"r\":4,\"peft_type\":\"LORA\"}");
+	temp_text(&t, "org/m/README.md", "---\nbase_model: a/b\n---\n");
+	temp_text(&t, "org/m/config.json", "{\"_name_or_path\":\"org/m\"}");
+	look(&s, &t, "org/m");
+	assert_int_equal(s.it.facts.n_declared, 1);	/* not the model itself */
+	assert_string_equal(s.it.facts.declared[0].relation, "adapter");
+	is(&s, "adapter_rank", "2");
+	done(&s);
+	temp_release(&t);
+}
+
+/* Whatever allocation or read fails: an errno or a problem, nothing leaked, nothing crashed. */
+static void faults(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+	struct inspect it;
+
+	(void)state;
+	temp_init(&t);
+	put_weights(&t, "m/model-00001-of-00002.safetensors", "h.0.attn.c_attn.weight 6x18");
+	put_weights(&t, "m/model-00002-of-00002.safetensors", "b.weight 2x3");
+	temp_text(&t, "m/model.safetensors.index.json", "{\"weight_map\":{\"b.weight\":\"model-00002-of-00002.safetensors\"}}");
+	temp_text(&t, "m/config.json", config);
+	temp_text(&t, "m/README.md", "---\nlicense: mit\ntags: [a\n---\nhello");
+	open_lake(&s, t.dir);
+	for (uint64_t n = 1, ok = 0; !ok; n++) {
+		struct err e = ERR_INIT;
+		int r;
+
+		mem_fail_at(n);
+		r = inspect(&s, "m", &it, &e);
+		mem_fail_at(0);
+		assert_true(!r || r == -ENOMEM);
+		ok = !r;
+		if (!r)
+			inspect_release(&it);
+	}
+	for (uint64_t n = 1; n < 30; n++) {
+		struct err e = ERR_INIT;
+
+		io_fail_at(n);
+		assert_int_equal(inspect(&s, "m", &it, &e), 0);
+		io_fail_at(0);
+		assert_true(it.facts.n_problems > 0);
+		inspect_release(&it);
+	}
+	scan_release(&s.scan);
+	lake_close(&s.lake);
+	temp_release(&t);
+}
+
+/* --- the small lake of the repository --- */
+
+/* The largest relative distance of a's parts from those of b; every part must be in both. */
+static double distance(const struct inspect *a, const struct inspect *b)
+{
+	double worst = 0;
+
+	assert_int_equal(a->canon.n_parts, b->canon.n_parts);
+	for (size_t i = 0; i < a->canon.n_parts; i++) {
+		const struct part *p = &a->canon.parts[i], *q = NULL;
+		double d = 0, norm = 0;
+		cleanup_free float *x = mem_array(p->rows, p->cols * sizeof *x), *y = mem_array(p->rows, p->cols * sizeof *y);
+
+		for (size_t k = 0; k < b->canon.n_parts; k++)
+			if (!strcmp(b->canon.parts[k].role, p->role) && b->canon.parts[k].layer == p->layer)
+				q = &b->canon.parts[k];
+		if (!q)
+			fail_msg("no %s of layer %d", p->role, p->layer);
+		assert_int_equal(p->rows, q->rows);
+		assert_int_equal(p->cols, q->cols);
+		assert_int_equal(canon_read_rows(&a->weights, p, 0, p->rows, x, NULL), 0);
+		assert_int_equal(canon_read_rows(&b->weights, q, 0, q->rows, y, NULL), 0);
+		for (uint64_t k = 0; k < p->rows * p->cols; k++) {
+			d += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
+			norm += (double)x[k] * x[k];
+		}
+		worst = fmax(worst, sqrt(d / (norm + 1e-30)));
+	}
+	return worst;
+}
+
+static void real_lake(void **state)
+{
+	const char *source = getenv("TARN_SOURCE");
+	struct seen s = {0};
+	struct inspect a, b;
+	char dir[4096];
+
+	(void)state;
+	if (!source)
+		skip();
+	snprintf(dir, sizeof dir, "%s/tests/data/lake", source);
+	open_lake(&s, dir);
+	/* a GGUF is its source within the rounding of Q8_0, q and k too, whose rows it stores in another order */
+	assert_int_equal(inspect(&s, "corvid-labs/anvil-Q8_0-GGUF", &a, NULL), 0);
+	assert_int_equal(inspect(&s, "tiny-stacks/sextant", &b, NULL), 0);
+	assert_string_equal(a.canon.family, "gguf");
+	assert_string_equal(b.canon.family, "llama");
+	assert_string_equal(facts_get(&a.facts, "architecture"), facts_get(&b.facts, "architecture"));
+	assert_string_equal(facts_get(&a.facts, "quantization"), "Q8_0");
+	assert_string_equal(facts_get(&a.facts, "parameters"), facts_get(&b.facts, "parameters"));
+	assert_true(distance(&a, &b) < 0.01);
+	inspect_release(&a);
+	inspect_release(&b);
+	assert_int_equal(inspect(&s, "inkwell/fashion-cnn-v4-fp16", &a, NULL), 0);
+	assert_int_equal(inspect(&s, "mirelle/fashion-cnn-v4", &b, NULL), 0);
+	assert_true(distance(&a, &b) < 0.001);
+	inspect_release(&a);
+	inspect_release(&b);
+	assert_int_equal(inspect(&s, "mlbench-eu/plover-cut", &s.it, NULL), 0);
+	problem(&s, "model.safetensors", "truncated", "the file has");
+	done(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole), cmocka_unit_test(broken_documents), cmocka_unit_test(broken_weights), cmocka_unit_test(shards),
+		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(base_named_without_relation),
+		cmocka_unit_test(faults), cmocka_unit_test(real_lake),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
