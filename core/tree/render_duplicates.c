@@ -5,7 +5,7 @@
  */
 #include "core/base/mem.h"
 #include "core/job/store.h"
-#include "core/tree/exact.h"
+#include "core/tree/exacts.h"
 #include "core/tree/functions.h"
 #include "core/tree/table.h"
 

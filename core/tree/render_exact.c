@@ -1,5 +1,5 @@
 /* exact/: what a pass over whole weights tells, kept by what it is a fact of: statistics by the model, hashes by the file. */
-#include "core/tree/exact.h"
+#include "core/tree/exacts.h"
 
 #include "core/analysis/exact.h"
 #include "core/base/mem.h"

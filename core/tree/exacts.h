@@ -1,5 +1,5 @@
-#ifndef TARN_TREE_EXACT_H
-#define TARN_TREE_EXACT_H
+#ifndef TARN_TREE_EXACTS_H
+#define TARN_TREE_EXACTS_H
 /* Facts of whole files and weights, from the catalog or computed and kept there. On workers only. */
 #include "core/analysis/exact.h"
 #include "core/lake/scan.h"
