@@ -9,6 +9,10 @@ import difflib, os, re, shutil, subprocess, sys, tempfile
 LAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "lake")
 
 
+# As on a terminal a hundred columns wide.
+COLUMNS = 'ls() { command ls -C -T 0 -w 100 "$@"; }\n'
+
+
 def blocks(lines):
     """(first line of the block's inside, line of its end) of each console block"""
     start = None
@@ -26,7 +30,8 @@ def run(block, where, env):
     for line in block:
         if not line.startswith("$ "):
             continue
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", line[2:]], cwd=where, env=env, text=True,
+        command = line[2:] if "|" in line else COLUMNS + line[2:]
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=where, env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
         if done.returncode not in (0, 141):
             out.append(f"(ended with status {done.returncode})")
