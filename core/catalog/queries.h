@@ -81,6 +81,7 @@ X(SIGNATURE_GET, "SELECT data FROM signature WHERE key=?1 AND version=?2")
 X(SIGNED_PUT, "INSERT OR REPLACE INTO signed(model,key,sketch) VALUES(?1,?2,?3)")
 X(SIGNED_GET, "SELECT key,sketch FROM signed WHERE model=?1")
 X(SIGNED_ALL, "SELECT model,key,sketch FROM signed ORDER BY model")
+X(SIGNED_KEYS, "SELECT model,key FROM signed")
 X(SIGNED_DROP, "DELETE FROM signed WHERE model=?1")
 X(SIGNATURE_SWEEP, "DELETE FROM signature WHERE key NOT IN (SELECT key FROM signed)")
 
@@ -101,6 +102,7 @@ X(FAMILY_OF, "SELECT root,rooted FROM family WHERE model=?1")
 X(FAMILY_ROOT, "SELECT root FROM family WHERE model=?1 AND rooted")
 X(FAMILY_MEMBERS, "SELECT model FROM family WHERE root=?1 ORDER BY model")
 X(FAMILY_ROOTS, "SELECT DISTINCT root,rooted FROM family ORDER BY root")
+X(FAMILY_SIZES, "SELECT root,rooted,count(*) FROM family GROUP BY root ORDER BY count(*) DESC,root LIMIT ?1")
 X(FAMILY_ALL, "SELECT model,root,rooted FROM family ORDER BY model")
 
 /* nearest neighbours of one generation; other 0: computed */

@@ -66,6 +66,7 @@ void index_close(struct index *ix);			/* stops the work, loses nothing */
 int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e);
 int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e);
 bool index_lineage_known(struct index *ix, const struct view *v);
+bool index_settled_lineage(struct index *ix);	/* of the lake as it is now */
 void index_note_error(struct index *ix, const struct err *e);	/* for index_status.last_error */
 
 struct view *index_view(struct index *ix);		/* a reference: view_unref */

@@ -172,6 +172,14 @@ bool index_lineage_known(struct index *ix, const struct view *v)
 	return known;
 }
 
+bool index_settled_lineage(struct index *ix)
+{
+	pthread_mutex_lock(&ix->lock);
+	bool known = ix->view && ix->lineage == ix->view->snapshot >> 1;
+	pthread_mutex_unlock(&ix->lock);
+	return known;
+}
+
 int stage_lineage(struct index *ix, const struct cancel *c, struct err *e)
 {
 	int r = 0;
@@ -184,8 +192,7 @@ int stage_lineage(struct index *ix, const struct cancel *c, struct err *e)
 			pthread_mutex_lock(&ix->lock);
 			ix->lineage = v->snapshot >> 1;
 			pthread_mutex_unlock(&ix->lock);
-			if (ix->on_change)	/* relations and families are facets, too */
-				ix->on_change(ix->on_change_arg, v, v);
+			r = publish_again(ix, e);
 		}
 	}
 	view_unref(v);

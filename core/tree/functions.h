@@ -33,6 +33,21 @@ READY(ready_lineage); READY(ready_lineage_list); READY(ready_near); RENDER(prepa
 RENDER(render_tensors); RENDER(render_signature); RENDER(render_problems); RENDER(render_evaluations);
 /* render_lineage.c */
 RENDER(render_parents); RENDER(render_tree); RENDER(render_neighbours); RENDER(render_lake_lineage);
+/* render_family.c */
+RENDER(render_family_tree);
+/* list_families.c */
+LIST(list_families); LOOKUP(lookup_families); LIST(list_members); LOOKUP(lookup_members); TARGET(target_member); READY(ready_families);
+SIZE(size_family); SIZE(size_root); RENDER(render_family); RENDER(render_root);
+bool has_family(struct tree *t, const struct view_model *m);
+bool has_root(struct tree *t, const struct view_model *m);
+int family_fact(struct tree *t, struct view *v, uint32_t model, bool root, struct buf *out);
+/* render_graph.c */
+RENDER(render_graph_dot); RENDER(render_graph_svg); RENDER(render_lineage_json); RENDER(render_why);
+RENDER(render_family_dot); RENDER(render_family_svg); RENDER(render_family_lineage);
+RENDER(render_lake_dot); RENDER(render_lake_svg); RENDER(render_lake_json);
+bool has_graphviz(struct tree *t, const struct view_model *m);
+/* render_sources.c, render_declared.c */
+RENDER(render_sources); RENDER(render_declared); RENDER(render_cite);
 /* render_lake.c */
 RENDER(render_cachedir); RENDER(render_lake_summary); RENDER(render_lake_status); RENDER(render_generation); SIZE(size_generation);
 RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);

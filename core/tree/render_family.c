@@ -22,6 +22,7 @@ struct edge { uint32_t parent; char relation[16]; double confidence; };
 
 struct family {
 	struct render *r;
+	bool mark;			/* the model that is asked about */
 	struct relative *members;		/* in name order */
 	size_t n, cap;
 	uint32_t *by_id;		/* positions */
@@ -155,7 +156,7 @@ static void draw_label(struct family *f, const struct relative *m)
 	}
 	if (strcmp(sep, "  ("))
 		buf_char(out, ')');
-	if (m->id == f->r->model->id)
+	if (f->mark && m->id == f->r->model->id)
 		buf_str(out, "  <-- this model");
 	buf_char(out, '\n');
 }
@@ -177,9 +178,9 @@ static void draw(struct family *f, struct relative *m, struct buf *indent, int d
 	}
 }
 
-int render_tree(struct render *r)
+static int render_text(struct render *r, bool mark)
 {
-	struct family f = {.r = r};
+	struct family f = {.r = r, .mark = mark};
 	struct buf indent = {0};
 	int rc = family_load(&f, r->model->id);
 	if (rc == 0) {
@@ -201,3 +202,6 @@ int render_tree(struct render *r)
 	free(f.edges);
 	return rc;
 }
+
+int render_tree(struct render *r) { return render_text(r, true); }
+int render_family_tree(struct render *r) { return render_text(r, false); }

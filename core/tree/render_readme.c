@@ -80,6 +80,7 @@ int render_readme(struct render *r)
 		"all/       the same, flat: for globs\n"
 		"by/        by a fact: by/license/mit, by/dtype/bf16, by/relation/merge\n"
 		"graph/     parents, ancestors, children, descendants, siblings, neighbours as links\n"
+		"families/  each family: members, tree, drawing\n"
 		"exact/     hashes and statistics of whole weights\n"
 		"diff/      what makes one model out of another: diff/THIS/OTHER/summary.txt\n"
 		"lake/      tables of the whole lake: models, lineage, duplicates, problems, status\n\n"

@@ -72,7 +72,7 @@ static void verdict_line(struct summary *s, const struct lineage *l, const struc
 		return;
 	buf_str(s->out, "\n  relation   ");
 	buf_str(s->out, relation_name(edge->relation));
-	buf_printf(s->out, " (%s), confidence ", edge->child == 0 || edge->relation == RELATION_RELATED ? relation_words(edge->relation) :
+	buf_printf(s->out, " (%s), confidence ", edge->child == 0 || edge->relation >= RELATION_DUPLICATE ? relation_words(edge->relation) :
 		   "of the other to this one");
 	buf_num(s->out, edge->confidence);
 	buf_str(s->out, "\n  evidence   ");

@@ -66,7 +66,7 @@ struct row {
 	int64_t (*size)(struct tree *t, struct view *v, struct node n);
 	/* streams */
 	int (*open)(struct render *r, struct tree_file **f);
-	/* whether an analysis applies to this model at all; NULL: yes */
+	/* whether an analysis applies at all (m NULL where the row has no model); NULL: yes */
 	bool (*applies)(struct tree *t, const struct view_model *m);
 	/* computed directories: is what listing (name NULL) or looking up name needs known? And what makes it so, on a worker */
 	bool (*ready)(struct tree *t, struct view *v, struct node n, const char *name);

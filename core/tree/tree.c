@@ -90,13 +90,11 @@ bool model_has(const struct view_model *m, uint32_t needs)
 static int present(struct tree *t, struct view *v, struct node n)
 {
 	const struct row *row = &rows[n.kind];
-	if (row->flags & ROW_MODEL) {
-		const struct view_model *m = view_by_id(v, n.model);
-		if (!m)
-			return -ESTALE;
-		if (!model_has(m, row->needs) || (row->applies && !row->applies(t, m)))
-			return -ENOENT;
-	}
+	const struct view_model *m = row->flags & ROW_MODEL ? view_by_id(v, n.model) : NULL;
+	if ((row->flags & ROW_MODEL) && !m)
+		return -ESTALE;
+	if ((m && !model_has(m, row->needs)) || (row->applies && !row->applies(t, m)))
+		return -ENOENT;
 	if (t->o.cached && !(row->flags & (ROW_DIR | ROW_LINK | ROW_LIVE | ROW_EXACT_SIZE | ROW_STREAM)) &&
 	    !row_is_cheap(t, v, n) && stored_size(t, v, n) < 0)
 		return -ENODATA;
