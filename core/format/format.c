@@ -23,6 +23,8 @@ const struct format *const formats[] = {
 	&format_npy,
 	&format_npz,
 	&format_onnx,
+	&format_ggml,
+	&format_msgpack,
 	&format_pytorch,
 	NULL,
 };

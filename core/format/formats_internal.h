@@ -3,7 +3,9 @@
 /* The formats that format.c's table lists, one row each, and what they share while opening. Private to format. */
 #include "core/format/format.h"
 
+extern const struct format format_ggml;
 extern const struct format format_gguf;
+extern const struct format format_msgpack;
 extern const struct format format_npy;
 extern const struct format format_npz;
 extern const struct format format_onnx;

@@ -108,7 +108,7 @@ static int pop_mark(struct pickle *p, struct pick_items *above)
 	if (!m->n_marks)
 		return pickle_bad(p, "no mark on the stack");
 	size_t from = m->marks[--m->n_marks];
-	*above = (struct pick_items){m->stack + from, m->n - from, 0};
+	*above = (struct pick_items){m->stack ? m->stack + from : NULL, m->n - from, 0};
 	m->n = from;
 	return 0;
 }
