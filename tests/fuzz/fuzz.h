@@ -9,8 +9,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-/* Open these bytes as a model file, whatever format they look like, and read a few values of its first and last tensors. */
+/* Open these bytes as a model file and read a few values of its first and last tensors: whatever format they look like, or
+ * only if they look like the one named. */
 void fuzz_weights(const void *data, size_t len);
+void fuzz_format(const char *name, const void *data, size_t len);
 
 /* Walk a tree: no more than `count` values, not too deep, every string ends, every member is found. */
 struct value;

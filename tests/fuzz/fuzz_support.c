@@ -6,6 +6,7 @@
 #include "core/format/format.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static void read_some(const struct weights *w, const struct tensor *t)
 	weights_read_raw(w, t, t->bytes - m, m, raw, &e);
 }
 
-void fuzz_weights(const void *data, size_t len)
+void fuzz_format(const char *name, const void *data, size_t len)
 {
 	struct weights w;
 	struct io io;
@@ -36,16 +37,25 @@ void fuzz_weights(const void *data, size_t len)
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
 	must(fd >= 0 && write(fd, data, len) == (ssize_t)len);
 	must(io_adopt(&io, fd, &e) == 0);
+	if (name && format_probe(&io, &e) != format_by_name(name)) {
+		io_close(&io);
+		return;
+	}
 	int r = weights_open_io(&w, &io, &path, 1, &e);
 	if (r < 0) {
 		must(e.code == -r && e.msg[0]);
 		return;
 	}
-	must(w.n_files > 0 && w.format);
+	must(w.n_files > 0 && (!name || !strcmp(w.format->name, name)));
 	for (size_t i = 0; i < w.n_tensors; i++)
 		if (i < 8 || i + 8 >= w.n_tensors)
 			read_some(&w, &w.tensors[i]);
 	weights_release(&w);
+}
+
+void fuzz_weights(const void *data, size_t len)
+{
+	fuzz_format(NULL, data, len);
 }
 
 static size_t walk(const struct value *v, size_t depth)
