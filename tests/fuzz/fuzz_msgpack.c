@@ -2,6 +2,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	fuzz_weights(data, len);
+	fuzz_format("msgpack", data, len);
 	return 0;
 }

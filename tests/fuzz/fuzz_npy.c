@@ -2,6 +2,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	fuzz_weights(data, len);
+	fuzz_format("npy", data, len);
+	fuzz_format("npz", data, len);
 	return 0;
 }

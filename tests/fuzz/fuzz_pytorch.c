@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const struct { const char *name; const void *data; size_t len; } entries[] = {
 		{"a/data.pkl", data, len}, {"a/data/0", storage, sizeof storage}, {"a/version", "3\n", 2},
 	};
-	fuzz_weights(data, len);
+	fuzz_format("pytorch", data, len);
 	struct out o = {malloc(len + 4096), 0}, dir = {malloc(4096), 0};
 	if (!o.data || !dir.data)
 		abort();
@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	number(&o, (uint32_t)dir.len, 4);
 	number(&o, at, 4);
 	number(&o, 0, 2);
-	fuzz_weights(o.data, o.len);
+	fuzz_format("pytorch", o.data, o.len);
 	free(o.data);
 	free(dir.data);
 	return 0;
