@@ -195,7 +195,7 @@ static void end_session(struct mounting *m)
 	fuse_session_destroy(m->sv.se);
 }
 
-/* Who may still call whom decides the order: the kernel, the waiting, the tree, the index, the session. */
+/* Who may still call whom decides the order: the kernel, the waiting, what changes the tree, the tree, the session. */
 static void finish(struct mounting *m)
 {
 	stop_free(m->stop);
@@ -207,6 +207,8 @@ static void finish(struct mounting *m)
 		notify_stop(m->sv.notify);
 	if (m->sv.waits)
 		waits_close(m->sv.waits, ESHUTDOWN);
+	if (m->ix)
+		index_stop(m->ix);
 	handles_close(&m->sv.handles);
 	tree_free(m->sv.tree);
 	handles_close(&m->sv.handles);	/* what was answered last */

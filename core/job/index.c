@@ -344,10 +344,8 @@ void index_rescan(struct index *ix)
 		return;	/* full: it is awake already */
 }
 
-void index_close(struct index *ix)
+void index_stop(struct index *ix)
 {
-	if (!ix)
-		return;
 	pthread_mutex_lock(&ix->lock);
 	ix->stopping = true;
 	atomic_store(&ix->cancel.set, true);
@@ -357,6 +355,14 @@ void index_close(struct index *ix)
 		(void)0;	/* full: it is awake already */
 	if (ix->running)
 		pthread_join(ix->thread, NULL);
+	ix->running = false;
+}
+
+void index_close(struct index *ix)
+{
+	if (!ix)
+		return;
+	index_stop(ix);
 	view_unref(ix->view);
 	catalog_close(ix->catalog);
 	lake_close(&ix->lake);

@@ -59,6 +59,7 @@ int index_run(struct index *ix, const struct cancel *c,
 int index_wait(struct index *ix, const struct cancel *c);
 void index_status(struct index *ix, struct index_status *s);
 void index_rescan(struct index *ix);			/* look again now */
+void index_stop(struct index *ix);			/* no more work, no more index_on_change: before the tree over it is freed */
 void index_close(struct index *ix);			/* stops the work, loses nothing */
 
 /* On a worker: make sure that a model is inspected (VIEW_INSPECTED) or signed (VIEW_SIGNED), that the lineage of the

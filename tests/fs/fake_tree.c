@@ -510,6 +510,7 @@ void index_status(struct index *ix, struct index_status *s)
 	*s = (struct index_status){0};
 }
 
+void index_stop(struct index *ix) { (void)ix; }
 void index_rescan(struct index *ix) { (void)ix; }
 void index_close(struct index *ix) { free(ix); }
 struct view *index_view(struct index *ix) { (void)ix; return NULL; }

@@ -1,0 +1,203 @@
+"""Files whose content is computed when they are opened (docs/semantics.md, "Sizes" and "Every tool")."""
+import hashlib
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+
+from harness import check, main, model, same
+
+
+def reference(t, lake, paths):
+    """What the files hold, from another catalog, so that the mount's own has computed nothing."""
+    other = os.path.join(t.tmp, 'other.db')
+    return {p: t.run('cat', lake, p, '--catalog', other)[0] for p in paths}
+
+
+def lake_of(t, n):
+    lake = t.lake()
+    for i in range(n):
+        model(lake, f'm{i:02}', i, layers=1 + i % 3)
+    return lake
+
+
+# Each is run on a file that nobody has opened or computed before; PATH stands for it, OUT for a file of its own. Expected on
+# stdout (or in OUT): what the function makes of the true content.
+def whole(data):
+    return data
+
+
+def lines(data):
+    return b'%d\n' % data.count(b'\n')
+
+
+TOOLS = {
+    'cat': ('cat PATH', whole),
+    'cp': ('cp PATH OUT && cat OUT', whole),
+    'cp --sparse': ('cp --sparse=always PATH OUT && cat OUT', whole),
+    'dd': ('dd if=PATH bs=1000 status=none', whole),
+    'install': ('install -m 644 PATH OUT && cat OUT', whole),
+    'wc -c': ('wc -c < PATH', lambda d: b'%d\n' % len(d)),
+    'wc -c NAME': ('wc -c PATH | cut -d" " -f1', lambda d: b'%d\n' % len(d)),
+    'wc -l': ('wc -l < PATH', lines),
+    'tail -n1': ('tail -n1 PATH', lambda d: d.splitlines(True)[-1]),
+    'tail -c 60': ('tail -c 60 PATH', lambda d: d[-60:]),
+    'head -c -10': ('head -c -10 PATH', lambda d: d[:-10]),
+    'tac': ('tac PATH | tac', whole),
+    'md5sum': ('md5sum < PATH', lambda d: hashlib.md5(d).hexdigest().encode() + b'  -\n'),
+    'grep -c': ('grep -c "" PATH', lines),
+    'grep -r': ('cd "$(dirname PATH)" && grep -rh "" tensors.tsv', whole),
+    'sed': ('sed "" PATH', whole),
+    'awk': ('awk 1 PATH', whole),
+    'sort': ('sort PATH', lambda d: b''.join(sorted(d.splitlines(True)))),
+    'gzip': ('gzip -c PATH | gzip -dc', whole),
+    'xxd': ('od -An -v -tx1 PATH | tr -d " \\n"', lambda d: d.hex().encode()),
+    'cmp': ('cat PATH > OUT; cmp PATH OUT && echo same', lambda d: b'same\n'),
+    'rsync': ('rsync PATH OUT && cat OUT', whole),
+    'tar': ('tar cf OUT -C "$(dirname PATH)" tensors.tsv && tar xOf OUT', whole),
+    'git': ('git hash-object --no-filters PATH', lambda d: hashlib.sha1(b'blob %d\0' % len(d) + d).hexdigest().encode() + b'\n'),
+    'curl': ('curl -s file://PATH', whole),
+    'python': (f'{sys.executable} -c "import sys; sys.stdout.buffer.write(open(\'PATH\', \'rb\').read())"', whole),
+}
+
+
+def shell(command, path, out):
+    for word, value in (('PATH', path), ('OUT', out)):
+        command = command.replace(word, value)
+    return subprocess.run(['bash', '-c', command], capture_output=True, check=False)
+
+
+def test_tools(t):
+    """Every tool gives the whole content the first time."""
+    tools = {name: how for name, how in TOOLS.items() if shutil.which(how[0].split()[0]) or name in ('grep -r',)}
+    check(len(tools) > 20, 'tools found:', *tools)
+    lake = lake_of(t, len(tools))
+    paths = [f'models/m{i:02}/tensors.tsv' for i in range(len(tools))]
+    truth = reference(t, lake, paths)
+    m = t.mount(lake, 'wait')
+    wrong = []
+    for i, (name, (command, expected)) in enumerate(tools.items()):
+        data = truth[paths[i]]
+        check(len(data) > 500, name, len(data))
+        r = shell(command, m.path(paths[i]), os.path.join(t.tmp, f'out{i}'))
+        if r.returncode or r.stdout != expected(data):
+            wrong.append(f'{name}: status {r.returncode}, {len(r.stdout)} bytes, expected {len(expected(data))}; '
+                         f'{r.stderr.decode()}')
+    check(not wrong, '\n'.join(wrong))
+
+
+def by_sendfile(path, out):
+    with open(path, 'rb') as f, open(out, 'wb') as o:
+        size = os.fstat(f.fileno()).st_size
+        while os.sendfile(o.fileno(), f.fileno(), None, size):
+            pass
+    return open(out, 'rb').read()
+
+
+def by_mmap(path, access):
+    with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=access) as m:
+        return bytes(m)
+
+
+def by_pread(path, _):
+    fd = os.open(path, os.O_RDONLY)
+    n = os.fstat(fd).st_size
+    data = b''.join(os.pread(fd, 777, at) for at in range(0, n, 777))
+    beyond = os.pread(fd, 10, n)
+    os.close(fd)
+    return data if not beyond else b'bytes beyond the end'
+
+
+def by_copy_file_range(path, out):
+    with open(path, 'rb') as f, open(out, 'wb') as o:
+        size = os.fstat(f.fileno()).st_size
+        try:
+            while os.copy_file_range(f.fileno(), o.fileno(), size):
+                pass
+        except OSError:         # another file system: tools fall back
+            return f.read()
+    return open(out, 'rb').read()
+
+
+def by_seek(path, _):
+    with open(path, 'rb') as f:
+        n = f.seek(0, os.SEEK_END)
+        f.seek(0)
+        return f.read(n)
+
+
+CALLS = {
+    'sendfile': by_sendfile, 'pread': by_pread, 'copy_file_range': by_copy_file_range, 'lseek': by_seek,
+    'mmap shared': lambda p, o: by_mmap(p, mmap.ACCESS_READ), 'mmap private': lambda p, o: by_mmap(p, mmap.ACCESS_COPY),
+}
+
+
+def test_calls(t):
+    lake = lake_of(t, len(CALLS))
+    paths = [f'models/m{i:02}/tensors.tsv' for i in range(len(CALLS))]
+    truth = reference(t, lake, paths)
+    m = t.mount(lake, 'wait')
+    for i, (name, call) in enumerate(CALLS.items()):
+        check(call(m.path(paths[i]), os.path.join(t.tmp, f'out{i}')) == truth[paths[i]], name)
+
+
+FILES = ['models/m00/tensors.tsv', 'models/m00/tensors.json', 'models/m00/signature.npy', 'models/m00/metadata.json',
+         'models/m00/lineage/parents.tsv', 'models/m00/neighbours/weights.tsv', 'exact/m00/statistics.tsv',
+         'exact/m00/files.tsv', 'lake/models.tsv', 'lake/lineage.tsv', 'lake/generation', 'README']
+
+
+def test_sizes(t):
+    """An estimate that is not too small before, the exact size from the open on, and after a remount before any open."""
+    lake = lake_of(t, 3)
+    m = t.mount(lake, 'wait')
+    sizes = {}
+    for name in FILES:
+        path = m.path(name)
+        before = os.stat(path)
+        with open(path, 'rb') as f:
+            data = f.read()
+            opened = os.fstat(f.fileno()).st_size
+        after = os.stat(path)
+        check(before.st_size >= len(data), f'{name}: estimate {before.st_size}, size {len(data)}')
+        check(before.st_size > 0 and before.st_blocks > 0, name, 'is not empty')
+        same(opened, len(data), f'{name}: fstat while open')
+        same(after.st_size, len(data), f'{name}: stat afterwards')
+        same(after.st_blocks, (len(data) + 511) // 512, f'{name}: blocks')
+        same((after.st_ino, after.st_mtime_ns), (before.st_ino, before.st_mtime_ns), f'{name}: inode and time')
+        sizes[name] = len(data)
+    m.umount()
+    m = t.mount(lake, 'wait')
+    kept = [n for n in FILES if n.startswith(('models/m00/tensors', 'models/m00/signature', 'exact'))]
+    same({n: os.stat(m.path(n)).st_size for n in kept}, {n: sizes[n] for n in kept}, 'sizes after a remount')
+    same(m.status()['computed'], 0, 'computed after the remount')
+    for name in kept:
+        same(len(m.read(name)), sizes[name], name)
+    same(m.status()['computed'], 0, 'computed by reading what was kept')
+
+
+def test_one_value_files(t):
+    """metadata/KEY: the exact size at once, the value and a newline."""
+    m = t.mount(lake_of(t, 1), 'wait')
+    keys = os.listdir(m.path('models/m00/metadata'))
+    check('parameters' in keys and 'dtype' in keys, keys)
+    for key in keys:
+        size = os.stat(m.path('models/m00/metadata', key)).st_size
+        data = m.read('models/m00/metadata', key)
+        same(size, len(data), key)
+        check(data.endswith(b'\n'), key)
+
+
+def test_many_handles(t):
+    """Old handles keep what they opened, at their own places."""
+    lake = lake_of(t, 1)
+    truth = reference(t, lake, ['models/m00/tensors.tsv'])['models/m00/tensors.tsv']
+    m = t.mount(lake, 'wait')
+    fds = [os.open(m.path('models/m00/tensors.tsv'), os.O_RDONLY) for _ in range(50)]
+    for i, fd in enumerate(fds):
+        same(os.pread(fd, 10, i), truth[i:i + 10], f'handle {i}')
+    for fd in fds:
+        os.close(fd)
+
+
+main()
