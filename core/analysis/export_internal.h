@@ -1,0 +1,24 @@
+#ifndef TARN_ANALYSIS_EXPORT_INTERNAL_H
+#define TARN_ANALYSIS_EXPORT_INTERNAL_H
+#include "core/analysis/export.h"
+
+/* Where an entry's bytes come from. Private to export*.c. */
+enum export_how {
+	EXPORT_RAW,		/* the stored bytes */
+	EXPORT_CONVERT,		/* values in stored order */
+	EXPORT_ROWS,		/* values by canonical rows of a part */
+	EXPORT_TRANSPOSE,	/* the other way round */
+	EXPORT_DELTA,		/* minus the other model's */
+};
+
+/* Values [first, first+n) of an entry as float32, n at most EXPORT_VALUES. */
+enum { EXPORT_VALUES = 1 << 14 };
+int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e);
+/* Values as `to`: F16 or F32. */
+int export_converted(const struct export *x, const struct export_entry *t, enum dtype to, uint64_t off, uint64_t n, void *out, struct err *e);
+int export_finish(struct export *x, const struct value *meta, const char *base, struct err *e);
+
+/* Values [first, first+n) of this - other. */
+int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e);
+
+#endif

@@ -1,0 +1,129 @@
+/* GGUF tensor names to Hugging Face's, a table for each family. */
+#include "core/lake/hf_names.h"
+
+#include "core/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct entry {
+	const char *gguf, *hf;	/* below "blk.N." and "model.layers.N." (or the family's own), or whole names */
+	bool transpose, minus_one;
+};
+
+struct family {
+	const char *architectures;	/* space-separated, leading and trailing space */
+	const char *block;		/* "%s.%s": what stands before a block's module, with the number */
+	const struct entry *outside, *inside;
+};
+
+#define END {NULL, NULL, false, false}
+
+static const struct entry llama_outside[] = {
+	{"token_embd", "model.embed_tokens", 0, 0}, {"output_norm", "model.norm", 0, 0}, {"output", "lm_head", 0, 0}, END,
+};
+static const struct entry llama_inside[] = {
+	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
+	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
+	{"attn_output", "self_attn.o_proj", 0, 0}, {"attn_q_norm", "self_attn.q_norm", 0, 0},
+	{"attn_k_norm", "self_attn.k_norm", 0, 0}, {"attn_qkv", "self_attn.qkv_proj", 0, 0},
+	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+};
+static const struct entry phi3_inside[] = {
+	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
+	{"attn_qkv", "self_attn.qkv_proj", 0, 0}, {"attn_output", "self_attn.o_proj", 0, 0},
+	{"ffn_up", "mlp.gate_up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+};
+static const struct entry starcoder_inside[] = {
+	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
+	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
+	{"attn_output", "self_attn.o_proj", 0, 0}, {"ffn_up", "mlp.c_fc", 0, 0}, {"ffn_down", "mlp.c_proj", 0, 0}, END,
+};
+static const struct entry gemma_outside[] = {
+	{"token_embd", "model.embed_tokens", 0, 0}, {"output_norm", "model.norm", 0, 1}, {"output", "lm_head", 0, 0}, END,
+};
+static const struct entry gemma_inside[] = {
+	{"attn_norm", "input_layernorm", 0, 1}, {"ffn_norm", "post_attention_layernorm", 0, 1},
+	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
+	{"attn_output", "self_attn.o_proj", 0, 0},
+	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+};
+/* Gemma 2 and 3 norm before and after: what is ffn_norm elsewhere stands before the feed-forward. */
+static const struct entry gemma2_inside[] = {
+	{"attn_norm", "input_layernorm", 0, 1}, {"post_attention_norm", "post_attention_layernorm", 0, 1},
+	{"ffn_norm", "pre_feedforward_layernorm", 0, 1}, {"post_ffw_norm", "post_feedforward_layernorm", 0, 1},
+	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
+	{"attn_q_norm", "self_attn.q_norm", 0, 1}, {"attn_k_norm", "self_attn.k_norm", 0, 1},
+	{"attn_output", "self_attn.o_proj", 0, 0},
+	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+};
+static const struct entry gpt2_outside[] = {
+	{"token_embd", "transformer.wte", 0, 0}, {"position_embd", "transformer.wpe", 0, 0},
+	{"output_norm", "transformer.ln_f", 0, 0}, {"output", "lm_head", 0, 0}, END,
+};
+static const struct entry gpt2_inside[] = {
+	{"attn_norm", "ln_1", 0, 0}, {"ffn_norm", "ln_2", 0, 0}, {"attn_qkv", "attn.c_attn", 1, 0},
+	{"attn_output", "attn.c_proj", 1, 0}, {"ffn_up", "mlp.c_fc", 1, 0}, {"ffn_down", "mlp.c_proj", 1, 0}, END,
+};
+
+static const struct family families[] = {
+	{" llama mistral qwen2 qwen3 stablelm ", "model.layers", llama_outside, llama_inside},
+	{" phi3 ", "model.layers", llama_outside, phi3_inside},
+	{" starcoder2 ", "model.layers", llama_outside, starcoder_inside},
+	{" gemma ", "model.layers", gemma_outside, gemma_inside},
+	{" gemma2 gemma3 ", "model.layers", gemma_outside, gemma2_inside},
+	{" gpt2 ", "transformer.h", gpt2_outside, gpt2_inside},
+};
+
+static const struct family *family_of(const char *architecture)
+{
+	char word[40];
+	if (!architecture || snprintf(word, sizeof word, " %s ", architecture) >= (int)sizeof word || strchr(architecture, ' '))
+		return NULL;
+	for (size_t i = 0; i < COUNT(families); i++)
+		if (strstr(families[i].architectures, word))
+			return &families[i];
+	return NULL;
+}
+
+bool hf_known(const char *architecture)
+{
+	return family_of(architecture) != NULL;
+}
+
+static const struct entry *find(const struct entry *e, const char *module, size_t len)
+{
+	for (; e->gguf; e++)
+		if (strlen(e->gguf) == len && !memcmp(e->gguf, module, len))
+			return e;
+	return NULL;
+}
+
+bool hf_name(const char *architecture, const char *name, struct hf_tensor *out)
+{
+	const struct family *f = family_of(architecture);
+	const char *module = name, *kind;
+	size_t digits = 0;
+	if (!f)
+		return false;
+	if (!strncmp(name, "blk.", 4)) {
+		digits = strspn(name + 4, "0123456789");
+		if (!digits || digits > 5 || name[4 + digits] != '.')
+			return false;
+		module = name + 4 + digits + 1;
+	}
+	kind = strrchr(module, '.');
+	if (!kind || (strcmp(kind, ".weight") && strcmp(kind, ".bias")))
+		return false;
+	const struct entry *e = find(digits ? f->inside : f->outside, module, (size_t)(kind - module));
+	if (!e)
+		return false;
+	if (digits)
+		snprintf(out->name, sizeof out->name, "%s.%.*s.%s%s", f->block, (int)digits, name + 4, e->hf, kind);
+	else
+		snprintf(out->name, sizeof out->name, "%s%s", e->hf, kind);
+	bool weight = kind[1] == 'w';
+	out->transpose = e->transpose && weight;
+	out->minus_one = e->minus_one && weight;
+	return true;
+}
