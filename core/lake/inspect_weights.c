@@ -9,17 +9,22 @@
 #include <string.h>
 #include <strings.h>
 
-/* A format by a file's extension: what it says it is. */
-static const char *format_by_extension(const char *name)
+static bool has_extension(const struct format *f, const char *name)
 {
 	const char *dot = strrchr(path_base(name), '.');
 	char word[32];
 
 	if (!dot || strlen(dot) > 24)
-		return NULL;
+		return false;
 	snprintf(word, sizeof word, " %s ", dot + 1);
+	return strcasestr(f->extensions, word);
+}
+
+/* A format by a file's extension: what it says it is. */
+static const char *format_by_extension(const char *name)
+{
 	for (size_t i = 0; formats[i]; i++)
-		if (strcasestr(formats[i]->extensions, word))
+		if (has_extension(formats[i], name))
 			return formats[i]->name;
 	return NULL;
 }
@@ -189,7 +194,7 @@ static void put_extension(struct looking *l, const struct weights *w)
 	for (size_t i = 0; i < w->n_files; i++) {
 		const char *says = format_by_extension(w->files[i].path);
 
-		if (says && strcmp(says, w->format->name) && strcmp(path_base(w->files[i].path), "model"))
+		if (says && !has_extension(w->format, w->files[i].path))
 			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s", says, w->format->name);
 	}
 }

@@ -99,7 +99,8 @@ static void adapter(struct facts *f, const struct canon *c)
 
 void measured_facts(struct facts *f, const struct weights *w, const struct canon *c)
 {
-	f->flags |= FACTS_WEIGHTS;
+	if (w->n_tensors)
+		f->flags |= FACTS_WEIGHTS;
 	elements(f, w);
 	if (w->quantization)
 		facts_put(f, "quantization", w->quantization, FACT_MEASURED, NULL);
