@@ -18,7 +18,6 @@
  * A name that is not understood is its own role: the name with its layer number replaced by '#' and
  * known wrapper prefixes removed.
  */
-#include "core/base/buf.h"
 #include "core/format/format.h"
 
 struct part {
@@ -65,12 +64,5 @@ int canon_read_rows(const struct weights *w, const struct part *p, uint64_t row,
  * Reads as few bytes as the layout allows. */
 int canon_read_grid(const struct weights *w, const struct part *p, const uint64_t *rows, size_t nr,
 		    const uint64_t *cols, size_t nc, float *out, struct err *e);
-
-/*
- * The name that transformers gives a GGUF's tensor, appended to `out`. Only for architectures whose tensors are the
- * same one by one, once canon_read_rows has undone the RoPE order. -ENOTSUP: the architecture, or this tensor, has
- * no such counterpart (keep all of the model's own names); -ENOENT: transformers computes it (leave it out).
- */
-int canon_hf_name(const struct canon *c, const struct weights *w, uint32_t tensor, const char *arch, struct buf *out);
 
 #endif

@@ -4,7 +4,6 @@
 #include "core/lake/tensor_name.h"
 #include "tests/core/lake/made.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 static const struct { const char *name, *role; int layer, expert; } names[] = {
@@ -285,42 +284,6 @@ static void random_names(void **state)
 	}
 }
 
-static void hf_names(void **state)
-{
-	static const char *const t[][3] = {
-		{"llama", "blk.3.attn_q.weight", "model.layers.3.self_attn.q_proj.weight"},
-		{"llama", "token_embd.weight", "model.embed_tokens.weight"},
-		{"llama", "output.weight", "lm_head.weight"},
-		{"qwen2", "blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias"},
-		{"olmo2", "blk.1.post_attention_norm.weight", "model.layers.1.post_attention_layernorm.weight"},
-		{"phi3", "blk.1.ffn_up.weight", "model.layers.1.mlp.gate_up_proj.weight"},
-		{"bert", "blk.1.attn_output_norm.bias", "encoder.layer.1.attention.output.LayerNorm.bias"},
-		{"llama", "blk.1.ffn_gate_exps.weight", NULL}, {"gemma2", "blk.1.attn_q.weight", NULL}, {NULL, "output.weight", NULL},
-		{"llama", "blk.1.attn_q.weight.lora_a", NULL}, {"llama", "v.blk.1.attn_q.weight", NULL}, {"llama", "nonsense", NULL},
-	};
-	struct made m;
-	struct canon c;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(t); i++) {
-		struct buf b = {0};
-
-		made_init(&m, &made_gguf);
-		made_add(&m, NULL, t[i][1], 4, 4, 0);
-		assert_int_equal(canon_of(&c, &m.w, NULL, NULL), 0);
-		assert_int_equal(canon_hf_name(&c, &m.w, 0, t[i][0], &b), t[i][2] ? 0 : -ENOTSUP);
-		if (t[i][2])
-			assert_string_equal(b.data, t[i][2]);
-		buf_release(&b);
-		canon_release(&c);
-	}
-	made_init(&m, &made_gguf);
-	made_add(&m, NULL, "rope_freqs.weight", 4, 0);
-	assert_int_equal(canon_of(&c, &m.w, NULL, NULL), 0);
-	assert_int_equal(canon_hf_name(&c, &m.w, 0, "llama", &(struct buf){0}), -ENOENT);
-	canon_release(&c);
-}
-
 static void tables_sorted(void **state)
 {
 	(void)state;
@@ -342,7 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_sorted), cmocka_unit_test(roles_and_prefixes), cmocka_unit_test(loras),
 		cmocka_unit_test(components), cmocka_unit_test(post_norms), cmocka_unit_test(unique), cmocka_unit_test(hostile),
-		cmocka_unit_test(random_names), cmocka_unit_test(hf_names),
+		cmocka_unit_test(random_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
