@@ -105,7 +105,7 @@ static int open_external(struct onnx *o, const char *location, struct io **io)
 
 static int locate_external(struct onnx *o, const struct proto *p, uint64_t bytes, struct stored *s)
 {
-	struct io *io;
+	struct io *io = NULL;
 	if (!p->location)
 		return err_set(o->e, EINVAL, "%.200s: its data is external, without a location", p->name);
 	if (!is_safe(p->location)) {
