@@ -76,7 +76,8 @@ int json_parse(struct arena *a, const char *text, size_t len, const struct value
 	return parse(a, text, len, lim, false, out, e);
 }
 
-/* Python writes NaN and Infinity bare: outside strings they are made null, byte for byte, so that offsets hold. */
+/* Python writes NaN and Infinity bare: outside strings they become null (NaN: an empty list), byte for byte, so that
+ * offsets hold. */
 static void blank_nan(char *s, size_t len)
 {
 	static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
@@ -91,8 +92,8 @@ static void blank_nan(char *s, size_t len)
 			size_t n = strlen(words[w]);
 			if (len - i < n || memcmp(s + i, words[w], n))
 				continue;
-			if (n < 4) {	/* NaN is shorter than null: a number takes its place */
-				memcpy(s + i, "0  ", 3);
+			if (n < 4) {	/* NaN is shorter than null: what is no number either takes its place */
+				memcpy(s + i, "[] ", 3);
 			} else {
 				memset(s + i, ' ', n);
 				memcpy(s + i, "null", 4);

@@ -33,7 +33,8 @@ void *mem_alloc(size_t size)
 
 void *mem_array(size_t n, size_t size)
 {
-	return refused() ? NULL : calloc(n ? n : 1, size ? size : 1);
+	size_t bytes;
+	return refused() || __builtin_mul_overflow(n, size, &bytes) ? NULL : calloc(1, bytes ? bytes : 1);
 }
 
 void *mem_realloc(void *p, size_t size)
