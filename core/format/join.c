@@ -23,7 +23,8 @@ static const struct weights *part_of(const struct weights *w, const struct tenso
 	return &j->parts[i];
 }
 
-static int joined_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int joined_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		       struct err *e)
 {
 	const struct tensor *inner;
 	const struct weights *part = part_of(w, t, &inner);
@@ -31,7 +32,8 @@ static int joined_read(const struct weights *w, const struct tensor *t, uint64_t
 	return weights_read(part, inner, first, n, out, e);
 }
 
-static int joined_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e)
+static int joined_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+			   struct err *e)
 {
 	const struct tensor *inner;
 	const struct weights *part = part_of(w, t, &inner);

@@ -196,7 +196,8 @@ static int add(struct maker *m, const struct tensor_name *n, const char *base, s
 	char role[2 * TENSOR_NAME_MAX + 128], prefix[64];
 	struct canon *c = m->c;
 
-	snprintf(role, sizeof role, "%s%s%s%s", prefix_of(m->s, n, prefix), base, n->bias ? ".bias" : "", lora_suffix[n->lora]);
+	snprintf(role, sizeof role, "%s%s%s%s", prefix_of(m->s, n, prefix), base, n->bias ? ".bias" : "",
+		 lora_suffix[n->lora]);
 	p.role = intern(&m->in, role);
 	if (!p.role || mem_grow(&c->parts, &m->cap, c->n_parts + 1))
 		return err_nomem(e);
@@ -232,7 +233,8 @@ static int add_qkv(struct maker *m, const struct tensor_name *n, const char *q, 
 	if (qkv_heads(m, n, p.rows, &heads, &kv)) {
 		size[1] = size[2] = p.rows / (heads + 2 * kv) * kv;
 		size[0] = p.rows - 2 * size[1];
-	} else if (p.rows && p.rows % 3 == 0 && (p.transposed || p.cols == 1 || p.rows == 3 * p.cols || !m->h->kv_heads)) {
+	} else if (p.rows && p.rows % 3 == 0 &&
+		   (p.transposed || p.cols == 1 || p.rows == 3 * p.cols || !m->h->kv_heads)) {
 		size[0] = size[1] = size[2] = p.rows / 3;
 	} else {
 		return add(m, n, q, p, e);
@@ -243,7 +245,8 @@ static int add_qkv(struct maker *m, const struct tensor_name *n, const char *q, 
 }
 
 /* For each of the kv heads: its q rows, its k rows, its v rows. */
-static int add_qkv_groups(struct maker *m, const struct tensor_name *n, const char *whole_role, struct part p, struct err *e)
+static int add_qkv_groups(struct maker *m, const struct tensor_name *n, const char *whole_role, struct part p,
+			  struct err *e)
 {
 	static const char *const roles[] = {"attn.q", "attn.k", "attn.v"};
 	uint64_t heads, kv, head, group;
@@ -293,7 +296,8 @@ static int add_experts(struct maker *m, const struct tensor_name *n, const struc
 		return add(m, n, re->role, p, e);
 	out = t->shape[1];
 	in = t->ndim == 3 ? t->shape[2] : 1;
-	p.transposed = t->ndim == 3 && m->h->hidden && (up ? out : in) == m->h->hidden && (up ? in : out) != m->h->hidden;
+	p.transposed = t->ndim == 3 && m->h->hidden && (up ? out : in) == m->h->hidden &&
+		       (up ? in : out) != m->h->hidden;
 	p.rows = p.transposed ? in : out;
 	p.cols = p.transposed ? out : in;
 	p.ld = in;

@@ -46,8 +46,10 @@ static void falcon_heads(struct canon_hints *h, const struct value *config)
 
 static void from_config(struct canon_hints *h, const struct value *config)
 {
-	static const char *const heads[] = {"num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"};
-	static const char *const kv[] = {"num_key_value_heads", "n_kv_heads", "multi_query_group_num", "attn_config.kv_n_heads"};
+	static const char *const heads[] = {"num_attention_heads", "n_head", "n_heads", "num_heads",
+					    "encoder_attention_heads"};
+	static const char *const kv[] = {"num_key_value_heads", "n_kv_heads", "multi_query_group_num",
+					 "attn_config.kv_n_heads"};
 	static const char *const layers[] = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 	static const char *const hidden[] = {"hidden_size", "n_embd", "d_model", "dim", "hidden_dim"};
 	static const char *const nested[] = {"text_config", "llm_config", "language_config", "text_model", "decoder"};

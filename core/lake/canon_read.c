@@ -78,7 +78,8 @@ static int read_long(struct grid *g, size_t line, struct err *e)
 	for (size_t i = 0, j; i < g->cells && !r; i = j) {
 		uint64_t lo = g->cell[i].at;
 
-		for (j = i + 1; j < g->cells && g->cell[j].at - g->cell[j - 1].at <= GAP && g->cell[j].at - lo < BUDGET; j++)
+		for (j = i + 1; j < g->cells && g->cell[j].at - g->cell[j - 1].at <= GAP && g->cell[j].at - lo < BUDGET;
+		     j++)
 			;
 		r = weights_read(g->w, g->t, start + lo, g->cell[j - 1].at + 1 - lo, g->tmp, e);
 		for (size_t k = i; k < j && !r; k++)
@@ -155,7 +156,8 @@ static bool is_plain(const struct part *p)
 }
 
 /* Whole rows by a grid, so many at a time that the lists of indices stay small. */
-static int read_rows_grid(const struct weights *w, const struct part *p, uint64_t row, uint64_t n, float *out, struct err *e)
+static int read_rows_grid(const struct weights *w, const struct part *p, uint64_t row, uint64_t n, float *out,
+			  struct err *e)
 {
 	uint64_t chunk = p->transposed ? n : MIN(n, (uint64_t)BUDGET);
 	cleanup_free uint64_t *index = mem_array(chunk + p->cols, sizeof *index);

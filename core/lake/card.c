@@ -8,7 +8,7 @@
 
 enum { SALVAGE_TRIES = 8 };
 
-/* The end of the line at p (its line break not counted) and, in *next, where the next one begins. CR, LF and CRLF end lines. */
+/* The end of the line at p, its break not counted, and in *next where the next one begins. CR, LF and CRLF end lines. */
 static const char *line_end(const char *p, const char *end, const char **next)
 {
 	const char *q = p;
@@ -161,7 +161,8 @@ static int said(struct card *c, char *detail, struct err *e)
 	return detail ? 0 : err_nomem(e);
 }
 
-static int not_yaml(struct card *c, struct arena *a, const char *text, const struct front *f, const struct err *why, struct err *e)
+static int not_yaml(struct card *c, struct arena *a, const char *text, const struct front *f, const struct err *why,
+		    struct err *e)
 {
 	const char *at = nth_character(f->from, f->to, why->pos == ERR_NOPOS ? 0 : why->pos), *msg = why->msg;
 	int r;

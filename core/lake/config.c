@@ -1,4 +1,4 @@
-/* Configurations: config.json of models in all their dialects, and the small ones of adapters, tokenizers and pipelines. */
+/* Configurations: config.json in all its dialects, and the small ones of adapters, tokenizers and pipelines. */
 #include "core/lake/documents.h"
 
 #include <stdio.h>
@@ -7,15 +7,16 @@
 
 /* Where multimodal configs keep what describes the language model. */
 static const char *const inner_configs[] = {
-	"text_config", "llm_config", "language_config", "thinker_config.text_config", "decoder", "model_config", "text_model",
+	"text_config", "llm_config", "language_config", "thinker_config.text_config", "decoder", "model_config",
+	"text_model",
 };
 
 static const struct { const char *key; const char *names[8]; } numbers[] = {
 	{"hidden_size", {"hidden_size", "n_embd", "d_model", "dim", "hidden_dim", "n_embed", "model_dim"}},
 	{"layers", {"num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth"}},
 	{"vocab_size", {"vocab_size", "padded_vocab_size", "n_vocab"}},
-	{"context_length", {"max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_sequence_length",
-			    "context_length", "max_target_positions"}},
+	{"context_length", {"max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len",
+			    "max_sequence_length", "context_length", "max_target_positions"}},
 };
 
 static const struct { const char *in, *out; } dtypes[] = {
@@ -30,7 +31,8 @@ static const struct { const char *suffix, *task; } tasks[] = {
 	{"ForQuestionAnswering", "question-answering"}, {"ForImageClassification", "image-classification"},
 	{"ForObjectDetection", "object-detection"}, {"ForSemanticSegmentation", "image-segmentation"},
 	{"ForSpeechSeq2Seq", "automatic-speech-recognition"}, {"ForCTC", "automatic-speech-recognition"},
-	{"ForAudioClassification", "audio-classification"}, {"WhisperForConditionalGeneration", "automatic-speech-recognition"},
+	{"ForAudioClassification", "audio-classification"},
+	{"WhisperForConditionalGeneration", "automatic-speech-recognition"},
 	{"T5ForConditionalGeneration", "text2text-generation"}, {"BartForConditionalGeneration", "text2text-generation"},
 	{"MarianMTModel", "translation"}, {"LlavaForConditionalGeneration", "image-text-to-text"},
 	{"CLIPModel", "zero-shot-image-classification"}, {"SiglipModel", "zero-shot-image-classification"},
@@ -108,7 +110,8 @@ static void put_quantization(struct facts *f, const struct value *config, const 
 		facts_put(f, "quantization", "bnb-int8", FACT_DECLARED, file);
 	} else if (value_bool(value_get(q, "load_in_4bit"), &yes) && yes) {
 		type = value_str(value_get(q, "bnb_4bit_quant_type"));
-		facts_put(f, "quantization", type ? arena_printf(&f->arena, "bnb-%s", type) : "bnb-fp4", FACT_DECLARED, file);
+		facts_put(f, "quantization", type ? arena_printf(&f->arena, "bnb-%s", type) : "bnb-fp4",
+			  FACT_DECLARED, file);
 	} else if (method) {
 		put_bits(f, method, q, file);
 	}
@@ -153,7 +156,7 @@ static void put_library(struct facts *f, const struct value *config, const char 
 		facts_put(f, "library", "transformers", FACT_INFERRED, file);
 }
 
-/* transformers writes here what the model was loaded from: a name, or a path on someone's machine, which says nothing. */
+/* transformers writes what the model was loaded from: a name, or a path on someone's machine, which says nothing. */
 static void put_origin(struct facts *f, const struct value *config, const char *file)
 {
 	const char *s = value_str(value_get(config, "_name_or_path"));
@@ -195,7 +198,8 @@ void adapter_facts(struct facts *f, const struct value *config, const char *file
 		{"SEQ_2_SEQ_LM", "text2text-generation"}, {"QUESTION_ANS", "question-answering"},
 		{"FEATURE_EXTRACTION", "feature-extraction"},
 	};
-	const char *base = value_str(value_get(config, "base_model_name_or_path")), *type = value_str(value_get(config, "task_type"));
+	const char *base = value_str(value_get(config, "base_model_name_or_path"));
+	const char *type = value_str(value_get(config, "task_type"));
 	uint64_t rank = document_number(config, ranks, COUNT(ranks));
 
 	f->flags |= FACTS_ADAPTER | FACTS_CONFIG;

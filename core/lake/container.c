@@ -9,7 +9,8 @@ static const struct { const char *gguf, *class; } classes[] = {
 	{"llama", "LlamaForCausalLM"}, {"mistral3", "Mistral3ForConditionalGeneration"}, {"qwen2", "Qwen2ForCausalLM"},
 	{"qwen2moe", "Qwen2MoeForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}, {"qwen3moe", "Qwen3MoeForCausalLM"},
 	{"gemma", "GemmaForCausalLM"}, {"gemma2", "Gemma2ForCausalLM"}, {"gemma3", "Gemma3ForCausalLM"},
-	{"phi2", "PhiForCausalLM"}, {"phi3", "Phi3ForCausalLM"}, {"gpt2", "GPT2LMHeadModel"}, {"gptneox", "GPTNeoXForCausalLM"},
+	{"phi2", "PhiForCausalLM"}, {"phi3", "Phi3ForCausalLM"}, {"gpt2", "GPT2LMHeadModel"},
+	{"gptneox", "GPTNeoXForCausalLM"},
 	{"bloom", "BloomForCausalLM"}, {"falcon", "FalconForCausalLM"}, {"mpt", "MPTForCausalLM"}, {"bert", "BertModel"},
 	{"nomic-bert", "NomicBertModel"}, {"t5", "T5ForConditionalGeneration"}, {"mamba", "MambaForCausalLM"},
 	{"mamba2", "Mamba2ForCausalLM"}, {"stablelm", "StableLmForCausalLM"}, {"starcoder", "GPTBigCodeForCausalLM"},
@@ -17,7 +18,8 @@ static const struct { const char *gguf, *class; } classes[] = {
 	{"command-r", "CohereForCausalLM"}, {"cohere2", "Cohere2ForCausalLM"}, {"olmo", "OlmoForCausalLM"},
 	{"olmo2", "Olmo2ForCausalLM"}, {"deepseek", "DeepseekForCausalLM"}, {"deepseek2", "DeepseekV2ForCausalLM"},
 	{"granite", "GraniteForCausalLM"}, {"granitemoe", "GraniteMoeForCausalLM"}, {"smollm3", "SmolLM3ForCausalLM"},
-	{"chatglm", "ChatGLMModel"}, {"glm4", "Glm4ForCausalLM"}, {"minicpm", "MiniCPMForCausalLM"}, {"exaone", "ExaoneForCausalLM"},
+	{"chatglm", "ChatGLMModel"}, {"glm4", "Glm4ForCausalLM"}, {"minicpm", "MiniCPMForCausalLM"},
+	{"exaone", "ExaoneForCausalLM"},
 	{"gpt-oss", "GptOssForCausalLM"}, {"llama4", "Llama4ForConditionalGeneration"}, {"jamba", "JambaForCausalLM"},
 };
 
@@ -47,7 +49,7 @@ static void gguf_numbers(struct facts *f, const struct value *m, const char *arc
 		facts_put_number(f, "parameters", (uint64_t)n, FACT_DECLARED, file);
 }
 
-/* general.base_model.{count,0.repo_url,0.organization,0.name,…}; general.source.* is what the file was converted from. */
+/* general.base_model.{count,0.repo_url,0.organization,0.name,…}; general.source.* is what it was converted from. */
 static void gguf_bases(struct facts *f, const struct value *m, const char *file)
 {
 	const char *source = value_str(value_get(m, "general.source.repo_url"));
@@ -79,7 +81,8 @@ static void gguf_bases(struct facts *f, const struct value *m, const char *file)
 
 static void gguf_facts(struct facts *f, const struct value *m, const char *file)
 {
-	const char *arch = value_str(value_get(m, "general.architecture")), *type = value_str(value_get(m, "general.type"));
+	const char *arch = value_str(value_get(m, "general.architecture"));
+	const char *type = value_str(value_get(m, "general.type"));
 
 	if (!arch)
 		return;

@@ -16,7 +16,7 @@ uint64_t document_number(const struct value *v, const char *const *names, size_t
 
 /* --- evaluation.c --- */
 void evaluations_of_card(struct facts *f, const struct value *front, const char *file);	/* model-index */
-void evaluations_of_results(struct facts *f, const struct value *v, const char *file);	/* lm-eval's, HF's all_results.json */
+void evaluations_of_results(struct facts *f, const struct value *v, const char *file);	/* lm-eval, all_results.json */
 void evaluations_of_trainer(struct facts *f, const struct value *v, const char *file);	/* trainer_state.json */
 
 /* --- config.c --- */

@@ -11,8 +11,8 @@
 static const struct { const char *key; bool many; } keys[] = {
 	{"path"}, {"format"}, {"formats", true}, {"architecture"}, {"model_type"}, {"dtype"}, {"parameters"}, {"bytes"},
 	{"tensors"}, {"layers"}, {"hidden_size"}, {"vocab_size"}, {"context_length"}, {"license", true}, {"language", true},
-	{"tags", true}, {"task"}, {"library"}, {"datasets", true}, {"base_model", true}, {"author"}, {"created"}, {"modified"},
-	{"revision"}, {"quantization"}, {"adapter_rank"}, {"tokenizer"}, {"loads_code"},
+	{"tags", true}, {"task"}, {"library"}, {"datasets", true}, {"base_model", true}, {"author"}, {"created"},
+	{"modified"}, {"revision"}, {"quantization"}, {"adapter_rank"}, {"tokenizer"}, {"loads_code"},
 };
 
 static size_t key_rank(const char *key)
@@ -143,7 +143,8 @@ static void put_one(struct facts *f, const char *key, const char *value, enum fa
 	APPEND(f, f->facts, f->n_facts, {key, value, source});
 }
 
-void facts_putn(struct facts *f, const char *key, const char *value, size_t len, enum fact_source source, const char *file)
+void facts_putn(struct facts *f, const char *key, const char *value, size_t len, enum fact_source source,
+		const char *file)
 {
 	size_t rank = key_rank(key);
 	const char *v = value ? clean(f, value, len, FACT_MAX) : NULL;
@@ -176,7 +177,8 @@ void facts_put_time(struct facts *f, const char *key, int64_t seconds, enum fact
 	struct tm tm;
 	char text[64];
 
-	if (gmtime_r(&t, &tm) && tm.tm_year >= 0 && tm.tm_year < 8100 && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+	if (gmtime_r(&t, &tm) && tm.tm_year >= 0 && tm.tm_year < 8100 &&
+	    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
 		facts_put(f, key, text, source, file);
 }
 
@@ -200,7 +202,8 @@ void facts_declare(struct facts *f, const char *base, const char *relation, cons
 		APPEND(f, f->declared, f->n_declared, {b, relation, clean_text(f, file)});
 }
 
-void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value, const char *file)
+void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value,
+		      const char *file)
 {
 	const char *v = value ? clean(f, value, strlen(value), FACT_MAX) : NULL;
 

@@ -8,13 +8,13 @@
  *   path format formats architecture model_type dtype parameters bytes tensors layers hidden_size vocab_size
  *   context_length license language tags task library datasets base_model author created modified revision
  *   quantization adapter_rank tokenizer loads_code
- * `formats`, `license`, `language`, `tags`, `datasets`, `base_model` may have several values: entries of the same key, in the
- * order of their source, no value twice. Values are one line: never empty, no line breaks or tabs, at most
+ * `formats`, `license`, `language`, `tags`, `datasets`, `base_model` may have several values: entries of the same key,
+ * in the order of their source, no value twice. Values are one line: never empty, no line breaks or tabs, at most
  * FACT_MAX bytes; otherwise bytes of the lake (the renderer escapes them). Numbers are decimal digits.
  *
  * dtype is the element type that holds most parameters, by its short lower-case name: f64 f32 f16 bf16 f8_e4m3
- * f8_e5m2 i8 u8 bool …, of GGUF q4_0 q4_k iq2_xs mxfp4 …, of packed formats int8 (bitsandbytes, compressed-tensors) nf4 fp4
- * gptq awq int4 fp8 mlx. `parameters` counts logical elements of all tensors (buffers too), `bytes` the weight files
+ * f8_e5m2 i8 u8 bool …, of GGUF q4_0 q4_k iq2_xs mxfp4 …, of packed formats int8 (bitsandbytes, compressed-tensors)
+ * nf4 fp4 gptq awq int4 fp8 mlx. `parameters` counts logical elements of all tensors (buffers too), `bytes` the weight files
  * that are read. `created` and `modified` are UTC, "2026-11-23T06:20:15Z".
  *
  * What is measured beats what is declared, which beats what is inferred. Declared values of keys that were
@@ -58,7 +58,8 @@ struct problem {
 
 enum facts_flag {
 	FACTS_CARD = 1, FACTS_CONFIG = 2, FACTS_ADAPTER = 4, FACTS_TOKENIZER = 8, FACTS_PIPELINE = 16,
-	FACTS_WEIGHTS = 32 /* its tensors can be read */, FACTS_HAZARDS = 64 /* something that loading would run, or deceit */,
+	FACTS_WEIGHTS = 32 /* its tensors can be read */,
+	FACTS_HAZARDS = 64 /* something that loading would run, or deceit */,
 	FACTS_CUSTOM_CODE = 128 /* a config names code of its own */,
 };
 
@@ -84,11 +85,13 @@ const char *facts_get(const struct facts *f, const char *key);	/* the first valu
 /* Building. Failure is sticky (`failed`); NULL or blank values are not added. For a key of one value the better
  * source stays, and of equal sources the first. */
 void facts_put(struct facts *f, const char *key, const char *value, enum fact_source source, const char *file);
-void facts_putn(struct facts *f, const char *key, const char *value, size_t len, enum fact_source source, const char *file);
+void facts_putn(struct facts *f, const char *key, const char *value, size_t len, enum fact_source source,
+		const char *file);
 void facts_put_number(struct facts *f, const char *key, uint64_t value, enum fact_source source, const char *file);
 void facts_put_time(struct facts *f, const char *key, int64_t seconds, enum fact_source source, const char *file);
 void facts_declare(struct facts *f, const char *base, const char *relation, const char *file);
-void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value, const char *file);
+void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value,
+		      const char *file);
 __attribute__((format(printf, 4, 5)))
 void facts_problem(struct facts *f, const char *file, const char *problem, const char *fmt, ...);
 /* The same from an error: the word follows from its code ("malformed", "truncated", "not supported", …). */

@@ -16,7 +16,8 @@ const char *path_base(const char *name)
 	return slash ? slash + 1 : name;
 }
 
-int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len, struct err *e)
+int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len,
+	      struct err *e)
 {
 	struct facts *f = &l->out->facts;
 	cleanup_io struct io io = IO_INIT;
@@ -80,11 +81,6 @@ int look_value(struct looking *l, const struct scan_file *file, size_t max, cons
 	return 0;
 }
 
-static void trainer_facts(struct facts *f, const struct value *v, const char *file)
-{
-	evaluations_of_trainer(f, v, file);
-}
-
 /* In the order in which they are believed. */
 static const struct document {
 	const char *name;
@@ -98,7 +94,7 @@ static const struct document {
 	{"modules.json", 1 << 20, modules_facts},
 	{"tokenizer_config.json", 8 << 20, tokenizer_facts},
 	{"mergekit_config.yml", 1 << 20, declare_mergekit},
-	{"trainer_state.json", 32 << 20, trainer_facts},
+	{"trainer_state.json", 32 << 20, evaluations_of_trainer},
 	{"all_results.json", 1 << 20, evaluations_of_results},
 	{"eval_results.json", 1 << 20, evaluations_of_results},
 	{"manifest.json", 1 << 20, manifest_facts},

@@ -88,8 +88,8 @@ static int compare_names(struct looking *l, const struct scan_file *file, const 
 		facts_problem(&l->out->facts, file->name, "index mismatch", "%zu tensors it lists are in no shard: %.200s%s",
 			      missing, first, missing > 1 ? ", …" : "");
 	if (unlisted)
-		facts_problem(&l->out->facts, file->name, "index mismatch", "%zu tensors of the shards are not listed: %.200s%s",
-			      unlisted, other, unlisted > 1 ? ", …" : "");
+		facts_problem(&l->out->facts, file->name, "index mismatch",
+			      "%zu tensors of the shards are not listed: %.200s%s", unlisted, other, unlisted > 1 ? ", …" : "");
 	return 0;
 }
 

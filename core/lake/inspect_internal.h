@@ -18,7 +18,8 @@ const char *path_base(const char *name);
 int look_documents(struct looking *l, struct err *e);
 /* A document's text, NUL-terminated, in the scratch arena. 0 when it was read, 1 when it could not be (a problem
  * says why), -ENOMEM. Larger than max: cut there when `cut`, else a problem. */
-int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len, struct err *e);
+int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len,
+	      struct err *e);
 
 /* JSON, or YAML by its name; *v NULL when it is none, which is a problem of the model and no failure (-ENOMEM is). */
 int look_value(struct looking *l, const struct scan_file *file, size_t max, const struct value **v, struct err *e);

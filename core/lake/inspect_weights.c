@@ -177,7 +177,8 @@ static void put_findings(struct looking *l, const struct weights *w)
 	struct facts *f = &l->out->facts;
 
 	for (size_t i = 0; i < w->n_warnings; i++)
-		facts_problem(f, w->warnings[i].file ? w->warnings[i].file : "", w->warnings[i].problem, "%s", w->warnings[i].detail);
+		facts_problem(f, w->warnings[i].file ? w->warnings[i].file : "", w->warnings[i].problem, "%s",
+			      w->warnings[i].detail);
 	for (size_t i = 0; i < w->n_hazards; i++) {
 		const struct hazard *h = &w->hazards[i];
 
@@ -185,7 +186,8 @@ static void put_findings(struct looking *l, const struct weights *w)
 		if (h->pos == ERR_NOPOS)
 			facts_problem(f, h->file ? h->file : "", h->kind, "%s", h->detail);
 		else
-			facts_problem(f, h->file ? h->file : "", h->kind, "%s (at byte %llu)", h->detail, (unsigned long long)h->pos);
+			facts_problem(f, h->file ? h->file : "", h->kind, "%s (at byte %llu)", h->detail,
+				      (unsigned long long)h->pos);
 	}
 }
 
@@ -195,7 +197,8 @@ static void put_extension(struct looking *l, const struct weights *w)
 		const char *says = format_by_extension(w->files[i].path);
 
 		if (says && !has_extension(w->format, w->files[i].path))
-			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s", says, w->format->name);
+			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s", says,
+				      w->format->name);
 	}
 }
 
@@ -226,8 +229,11 @@ static int measure(struct looking *l, struct err *e)
 		return r;
 	put_findings(l, &out->weights);
 	canon_hints_from(&out->hints, l->config, &out->weights.meta);
-	if (out->hints.architecture && !(out->hints.architecture = arena_strdup(&out->facts.arena, out->hints.architecture)))
-		return err_nomem(e);
+	if (out->hints.architecture) {	/* of a document that goes away */
+		out->hints.architecture = arena_strdup(&out->facts.arena, out->hints.architecture);
+		if (!out->hints.architecture)
+			return err_nomem(e);
+	}
 	r = canon_of(&out->canon, &out->weights, &out->hints, e);
 	if (!r)
 		measured_facts(&out->facts, &out->weights, &out->canon);
@@ -242,7 +248,8 @@ int look_weights(struct looking *l, struct err *e)
 
 	if (r)
 		return r;
-	r = !c.n ? 1 : in_one_directory(&c) ? open_set(l, c.files, c.names, c.n, &out->weights, e) : open_components(l, &c, e);
+	r = !c.n ? 1 : in_one_directory(&c) ? open_set(l, c.files, c.names, c.n, &out->weights, e) :
+					      open_components(l, &c, e);
 	if (r < 0)
 		return r;
 	out->open = !r;

@@ -8,7 +8,8 @@
 static const char *dtype_short(struct facts *f, enum dtype d)
 {
 	static const struct { enum dtype dtype; const char *name; } packed[] = {
-		{DTYPE_BNB_INT8, "int8"}, {DTYPE_BNB_NF4, "nf4"}, {DTYPE_BNB_FP4, "fp4"}, {DTYPE_GPTQ, "gptq"}, {DTYPE_AWQ, "awq"},
+		{DTYPE_BNB_INT8, "int8"}, {DTYPE_BNB_NF4, "nf4"}, {DTYPE_BNB_FP4, "fp4"}, {DTYPE_GPTQ, "gptq"},
+		{DTYPE_AWQ, "awq"},
 		{DTYPE_CT_INT8, "int8"}, {DTYPE_CT_INT4, "int4"}, {DTYPE_CT_FP8, "fp8"}, {DTYPE_MLX, "mlx"},
 	};
 	char *s;

@@ -21,7 +21,8 @@ static const char *const wrappers[] = {
 static const struct { const char *word, *component; } components[] = {
 	{"a", "audio"}, {"audio_encoder", "audio"}, {"audio_model", "audio"}, {"audio_tower", "audio"},
 	{"cond_stage_model", "text"}, {"controlnet", "controlnet"}, {"first_stage_model", "vae"}, {"image_encoder", "vision"},
-	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"safety_checker", "safety"}, {"speech_encoder", "audio"},
+	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"safety_checker", "safety"},
+	{"speech_encoder", "audio"},
 	{"text_encoder", "text"}, {"text_encoder_2", "text2"}, {"text_encoder_3", "text3"}, {"text_model", "text"},
 	{"unet", "unet"}, {"v", "vision"}, {"vae", "vae"}, {"vision_backbone", "vision"}, {"vision_encoder", "vision"},
 	{"vision_model", "vision"}, {"vision_tower", "vision"}, {"visual", "vision"},
@@ -247,7 +248,8 @@ static void front_parse(struct tensor_name *n, struct words *ws)
 		}
 		if (is_one_of(w, wrappers, COUNT(wrappers))) {
 			i++;
-		} else if ((c = component_of(w)) && (w[1] || !strcmp(ws->at[i + 1], "blk") || strchr(ws->at[i + 1], '_'))) {
+		} else if ((c = component_of(w)) &&
+			   (w[1] || !strcmp(ws->at[i + 1], "blk") || strchr(ws->at[i + 1], '_'))) {
 			if (!*n->component)
 				n->component = c;
 			i++;
@@ -287,7 +289,8 @@ static void module_in_block(struct tensor_name *n, const struct words *ws, size_
 		const char *w = ws->at[i], *before = ws->at[i - 1];
 		int32_t v;
 
-		if (i > from && n->expert < 0 && number(w, &v) && (!strcmp(before, "experts") || !strncmp(before, "ffn_", 4))) {
+		if (i > from && n->expert < 0 && number(w, &v) &&
+		    (!strcmp(before, "experts") || !strncmp(before, "ffn_", 4))) {
 			n->expert = v;
 			w = "@";
 		}

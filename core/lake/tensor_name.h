@@ -23,7 +23,7 @@ struct tensor_name {
 	int32_t layer, expert;		/* -1: none */
 	char text[2 * TENSOR_NAME_MAX];
 	char body[2 * TENSOR_NAME_MAX];	/* own role: without wrappers and ".weight", the block number as '#' */
-	char module[2 * TENSOR_NAME_MAX];	/* below the block (layer >= 0 and in_block), else outside: what the role tables know */
+	char module[2 * TENSOR_NAME_MAX];	/* below the block (in_block), else outside of it: what the role tables know */
 	bool in_block;			/* the number follows a word that holds blocks */
 };
 
