@@ -132,3 +132,18 @@ X(EXACT_DROP, "DELETE FROM exact WHERE model=?1")
 X(DIFF_PUT, "INSERT OR REPLACE INTO diff(model,other,data) VALUES(?1,?2,?3)")
 X(DIFF_GET, "SELECT data FROM diff WHERE model=?1 AND other=?2")
 X(DIFF_DROP, "DELETE FROM diff WHERE model=?1 OR other=?1")
+
+/* exports: sizes, and the names below tensors/ once they have been asked for (listed) */
+X(EXPORT_PUT, "INSERT INTO export(model,size,listed) VALUES(?1,?2,?3) ON CONFLICT(model) DO UPDATE SET "
+	"size=excluded.size, listed=max(listed,excluded.listed)")
+X(EXPORT_SIZE, "SELECT size FROM export WHERE model=?1")
+X(EXPORT_LISTED, "SELECT listed FROM export WHERE model=?1")
+X(EXPORT_DROP, "DELETE FROM export WHERE model=?1")
+X(EXPORT_TENSOR_PUT, "INSERT OR REPLACE INTO export_tensor(model,n,name,size) VALUES(?1,?2,?3,?4)")
+X(EXPORT_TENSORS, "SELECT n,name FROM export_tensor WHERE model=?1 AND n>?2 ORDER BY n")
+X(EXPORT_TENSOR_SIZE, "SELECT size FROM export_tensor WHERE model=?1 AND n=?2")
+X(EXPORT_TENSOR_FIND, "SELECT n FROM export_tensor WHERE model=?1 AND name=?2")
+X(EXPORT_TENSORS_DROP, "DELETE FROM export_tensor WHERE model=?1")
+X(EXPORT_DELTA_PUT, "INSERT OR REPLACE INTO export_delta(model,other,size) VALUES(?1,?2,?3)")
+X(EXPORT_DELTA_SIZE, "SELECT size FROM export_delta WHERE model=?1 AND other=?2")
+X(EXPORT_DELTA_DROP, "DELETE FROM export_delta WHERE model=?1 OR other=?1")

@@ -31,3 +31,8 @@
 	"CREATE TABLE exact(model INTEGER PRIMARY KEY, version INT, data BLOB);",
 	"CREATE TABLE diff(model INT, other INT, data BLOB, PRIMARY KEY(model,other)) WITHOUT ROWID;"
 	"CREATE INDEX diff_other ON diff(other);",
+	"CREATE TABLE export(model INTEGER PRIMARY KEY, size INT, listed INT);"
+	"CREATE TABLE export_tensor(model INT, n INT, name BLOB, size INT, PRIMARY KEY(model,n)) WITHOUT ROWID;"
+	"CREATE INDEX export_name ON export_tensor(model,name);"
+	"CREATE TABLE export_delta(model INT, other INT, size INT, PRIMARY KEY(model,other)) WITHOUT ROWID;"
+	"CREATE INDEX export_delta_other ON export_delta(other);",

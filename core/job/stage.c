@@ -1,6 +1,7 @@
 /* Looking into models: headers, then signatures, for all of them or for one that is asked for. */
 #include "core/job/index_internal.h"
 
+#include "core/analysis/export.h"
 #include "core/base/mem.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ struct finding {
 	struct arena arena;	/* of the file list */
 	struct inspect inspect;
 	bool inspected, signed_;
+	uint64_t export_size;	/* 0: nothing to export */
 	struct signature signature;
 	int result;		/* of making the signature */
 	struct err err;
@@ -30,6 +32,20 @@ static void finding_release(struct finding *f)
 		inspect_release(&f->inspect);
 	arena_release(&f->arena);
 	*f = (struct finding){0};
+}
+
+/* Names that clash keep a model from being exported, nothing else. */
+static int measure_export(struct finding *f, struct err *e)
+{
+	struct export x;
+	if (!(f->flags & VIEW_WEIGHTS))
+		return 0;
+	int r = export_plan(&x, &f->inspect.weights, &f->inspect.canon, export_architecture(&f->inspect.weights), e);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	f->export_size = x.size;
+	export_release(&x);
+	return 0;
 }
 
 static int look(struct index *ix, struct finding *f, int state, const struct cancel *c, struct err *e)
@@ -47,6 +63,8 @@ static int look(struct index *ix, struct finding *f, int state, const struct can
 	f->inspected = true;
 	f->flags = store_flags(&f->inspect);
 	f->state = VIEW_INSPECTED;
+	if ((r = measure_export(f, e)) < 0)
+		return r;
 	if (state < VIEW_SIGNED)
 		return 0;
 	f->state = VIEW_SIGNED;
@@ -69,6 +87,8 @@ static int store_finding(struct index *ix, struct finding *f, struct err *e)
 	if (!catalog_number(c, Q_MODEL_EXISTS, 0, "i", (int64_t)f->id))
 		return 0;	/* it left the lake meanwhile */
 	int r = store_put_inspection(c, f->id, &f->inspect, f->flags, e);
+	if (!r && f->export_size)
+		r = catalog_do(c, Q_EXPORT_PUT, e, "iii", (int64_t)f->id, (int64_t)f->export_size, (int64_t)0);
 	if (r < 0 || f->state < VIEW_SIGNED)
 		return r;
 	if (f->signed_)

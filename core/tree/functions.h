@@ -15,6 +15,7 @@ LIST(list_models); LOOKUP(lookup_models);
 LIST(list_all); LOOKUP(lookup_all); TARGET(target_all);
 LIST(list_exact); LOOKUP(lookup_exact);
 LIST(list_graph); LOOKUP(lookup_graph);
+LIST(list_export); LOOKUP(lookup_export);
 LIST(list_diff); LOOKUP(lookup_diff); LIST(list_diff_model); LOOKUP(lookup_diff_model);
 TARGET(target_part);
 /* list_metadata.c */
@@ -53,6 +54,14 @@ RENDER(render_cachedir); RENDER(render_lake_summary); RENDER(render_lake_status)
 RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);
 /* render_readme.c */
 RENDER(render_readme);
+/* list_export.c, open_export.c */
+LIST(list_export_model); LOOKUP(lookup_export_model); TARGET(target_export_file); SIZE(size_export);
+READY(ready_export_tensors); RENDER(prepare_export_tensors);
+LIST(list_export_tensors); LOOKUP(lookup_export_tensors); SIZE(size_export_npy);
+LIST(list_export_delta); LOOKUP(lookup_export_delta); SIZE(size_export_delta);
+int open_export(struct render *r, struct tree_file **f);
+int open_export_npy(struct render *r, struct tree_file **f);
+int open_export_delta(struct render *r, struct tree_file **f);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
 RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);

@@ -114,7 +114,7 @@ static void stale_path(struct tree *t, struct view *v, const char *id)
 
 static void stale_flat(struct tree *t, const struct view *v, const struct view_model *m)
 {
-	static const uint8_t dirs[] = {KIND_ALL, KIND_GRAPH, KIND_EXACT, KIND_DIFF};
+	static const uint8_t dirs[] = {KIND_ALL, KIND_GRAPH, KIND_EXACT, KIND_DIFF, KIND_EXPORT};
 	cleanup_buf struct buf name = {0};
 	tree_flat_name(&name, v, m);
 	for (size_t i = 0; i < COUNT(dirs) && !name.failed; i++)
@@ -146,7 +146,7 @@ static void stale_facets(struct tree *t)
 static void changed(void *arg, struct view *old, struct view *now)
 {
 	struct tree *t = arg;
-	static const uint8_t tops[] = {KIND_ROOT, KIND_MODELS, KIND_ALL, KIND_BY, KIND_GRAPH, KIND_EXACT, KIND_DIFF, KIND_LAKE};
+	static const uint8_t tops[] = {KIND_ROOT, KIND_MODELS, KIND_ALL, KIND_BY, KIND_GRAPH, KIND_EXACT, KIND_DIFF, KIND_EXPORT, KIND_LAKE};
 	if (!t->stale)
 		return;
 	for (uint32_t i = 0; i < now->n; i++) {

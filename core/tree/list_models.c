@@ -176,6 +176,7 @@ FLAT(all, KIND_ALL_LINK)
 FLAT(exact, KIND_EXACT_MODEL)
 FLAT(graph, KIND_GRAPH_MODEL)
 FLAT(diff, KIND_DIFF_MODEL)
+FLAT(export, KIND_EXPORT_MODEL)
 
 int target_all(struct tree *t, struct view *v, struct node n, struct buf *out)
 {

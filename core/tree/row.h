@@ -62,7 +62,7 @@ struct row {
 	int (*lookup)(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a);
 	/* links */
 	int (*target)(struct tree *t, struct view *v, struct node n, struct buf *out);	/* 0, -ESTALE, -ENOENT */
-	/* exact size of a file without rendering it (ROW_EXACT_SIZE); -ENOENT when the file does not exist */
+	/* exact size of a file without rendering it (ROW_EXACT_SIZE); -ENOENT when the file does not exist, -EAGAIN: not yet known */
 	int64_t (*size)(struct tree *t, struct view *v, struct node n);
 	/* streams */
 	int (*open)(struct render *r, struct tree_file **f);

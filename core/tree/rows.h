@@ -42,6 +42,7 @@ ROW(NEIGHBOURS, "models/ID/neighbours", MODEL, ROW_DIR | M, VIEW_WEIGHTS, 0)
 ROW(NEIGHBOURS_WEIGHTS, "models/ID/neighbours/weights.tsv", NEIGHBOURS, ROW_LAKE | ROW_WORK | ROW_SIGNATURES | T | M, VIEW_WEIGHTS, 4096, .render = render_neighbours)
 ROW(TO_EXACT, "models/ID/exact", MODEL, ROW_LINK | M, VIEW_WEIGHTS, 0, .target = target_part)
 ROW(TO_DIFF, "models/ID/diff", MODEL, ROW_LINK | M, VIEW_WEIGHTS, 0, .target = target_part)
+ROW(TO_EXPORT, "models/ID/export", MODEL, ROW_LINK | M, VIEW_WEIGHTS, 0, .target = target_part)
 
 ROW(ALL, "all", ROOT, ROW_DIR, 0, 0, .list = list_all, .lookup = lookup_all)
 ROW(ALL_LINK, "all/FLATID", ALL, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_all)
@@ -86,6 +87,20 @@ ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PAI
 ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
 ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
 ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
+
+ROW(EXPORT, "export", ROOT, ROW_DIR, 0, 0, .list = list_export, .lookup = lookup_export)
+ROW(EXPORT_MODEL, "export/FLATID", EXPORT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0, .list = list_export_model, .lookup = lookup_export_model)
+ROW(EXPORT_WEIGHTS, "export/FLATID/model.safetensors", EXPORT_MODEL, ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, UINT32_MAX,
+	.open = open_export, .size = size_export)
+ROW(EXPORT_TENSORS, "export/FLATID/tensors", EXPORT_MODEL, ROW_DIR | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
+	.list = list_export_tensors, .lookup = lookup_export_tensors, .ready = ready_export_tensors, .prepare = prepare_export_tensors)
+ROW(EXPORT_NPY, "export/FLATID/tensors/NAME.npy", EXPORT_TENSORS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, 0,
+	.open = open_export_npy, .size = size_export_npy)
+ROW(EXPORT_DELTAS, "export/FLATID/delta", EXPORT_MODEL, ROW_DIR | ROW_LAKE | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
+	.list = list_export_delta, .lookup = lookup_export_delta, .ready = ready_lineage_list, .prepare = prepare_lineage)
+ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | ROW_PAIR | M,
+	VIEW_WEIGHTS, UINT32_MAX, .open = open_export_delta, .size = size_export_delta)
+ROW(EXPORT_LINK, "export/FLATID/FILE", EXPORT_MODEL, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_export_file)
 
 ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)
 ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE, 0, 16384, .render = render_lake_summary)

@@ -41,10 +41,10 @@ static int file_attr(struct tree *t, struct view *v, struct node n, struct tree_
 	const struct row *row = &rows[n.kind];
 	if (row->flags & ROW_EXACT_SIZE) {
 		int64_t size = row->size(t, v, n);
-		if (size < 0)
+		if (size < 0 && size != -EAGAIN)
 			return (int)size;
-		a->size = (uint64_t)size;
-		a->exact = true;
+		a->size = size < 0 ? row->estimate : (uint64_t)size;
+		a->exact = size >= 0;
 		return 0;
 	}
 	int64_t size = row->flags & ROW_LIVE ? -1 : stored_size(t, v, n);

@@ -1,0 +1,230 @@
+/*
+ * export/: the model as a safetensors repository. The file's size is known since the model was looked into; the names below
+ * tensors/ are read from its headers when they are first asked for, and kept.
+ */
+#include "core/analysis/export.h"
+#include "core/base/mem.h"
+#include "core/job/store.h"
+#include "core/tree/flat.h"
+#include "core/tree/functions.h"
+#include "core/tree/kin.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- export/FLATID/: its own entries, then links to documents --- */
+
+struct links {
+	struct tree *t;
+	struct view *v;
+	uint32_t model;
+	uint64_t cookie;
+	tree_fill fill;
+	void *arg;
+	const char *want;	/* lookup: only this name */
+	struct tree_attr *found;
+};
+
+/* Documents beside the weights that loaders look for. Below other directories are those of components. */
+static bool is_linked(const char *name, enum scan_kind kind)
+{
+	return (kind == SCAN_CONFIG || kind == SCAN_TOKENIZER) && !strchr(name, '/') && strcmp(name, "model.safetensors") &&
+	       strcmp(name, "tensors") && strcmp(name, "delta");
+}
+
+static int link_row(void *arg, const struct catalog_row *row)
+{
+	struct links *l = arg;
+	struct tree_attr a;
+	uint32_t n = (uint32_t)catalog_int(row, 0);
+	const char *name = catalog_text(row, 1, NULL);
+	uint64_t cookie = COOKIE_DYNAMIC | n;
+	if (!is_linked(name, (enum scan_kind)catalog_int(row, 3)) || (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
+		return 0;
+	int r = node_attr(l->t, l->v, (struct node){.kind = KIND_EXPORT_LINK, .x = n, .model = l->model}, &a);
+	if (r < 0 || !l->want)
+		return r < 0 ? r : l->fill(l->arg, name, &a, cookie);
+	*l->found = a;
+	return 1;
+}
+
+int list_export_model(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
+{
+	struct links l = {.t = t, .v = v, .model = dir.model, .cookie = cookie, .fill = fill, .arg = arg};
+	int r = list_static(t, v, dir, cookie, fill, arg);
+	return r ? r : catalog_each(tree_catalog(t), Q_FILES, NULL, link_row, &l, "i", (int64_t)dir.model);
+}
+
+int lookup_export_model(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
+{
+	struct links l = {.t = t, .v = v, .model = dir.model, .want = name, .found = a};
+	int r = lookup_static(t, v, dir, name, a);
+	if (r != -ENOENT)
+		return r;
+	r = catalog_each(tree_catalog(t), Q_FILES, NULL, link_row, &l, "i", (int64_t)dir.model);
+	return r == 1 ? 0 : r < 0 ? r : -ENOENT;
+}
+
+static int name_row(void *arg, const struct catalog_row *row)
+{
+	size_t len;
+	const char *s = catalog_text(row, 1, &len);
+	buf_add(arg, s, len);
+	return 1;
+}
+
+int target_export_file(struct tree *t, struct view *v, struct node n, struct buf *out)
+{
+	cleanup_buf struct buf name = {0};
+	int r = link_to_model(out, 2, v, n.model);
+	if (r < 0)
+		return r;
+	if (catalog_each(tree_catalog(t), Q_FILE, NULL, name_row, &name, "ii", (int64_t)n.model, (int64_t)n.x) != 1)
+		return -ESTALE;
+	buf_str(out, "/files/");
+	buf_add(out, name.data, name.len);
+	return name.failed ? -ENOMEM : 0;
+}
+
+/* Known when the model was looked into; until then -EAGAIN, and -ENOENT where there is nothing to export. */
+int64_t size_export(struct tree *t, struct view *v, struct node n)
+{
+	const struct view_model *m = view_by_id(v, n.model);
+	if (!m)
+		return -ESTALE;
+	if (m->state < VIEW_INSPECTED)
+		return -EAGAIN;
+	return catalog_number(tree_catalog(t), Q_EXPORT_SIZE, -ENOENT, "i", (int64_t)n.model);
+}
+
+/* --- export/FLATID/tensors/ --- */
+
+bool ready_export_tensors(struct tree *t, struct view *v, struct node n, const char *name)
+{
+	(void)v, (void)name;
+	return catalog_number(tree_catalog(t), Q_EXPORT_LISTED, 0, "i", (int64_t)n.model) != 0;
+}
+
+static int keep_names(struct catalog *c, uint32_t model, const struct export *x, struct err *e)
+{
+	int r = catalog_do(c, Q_EXPORT_PUT, e, "iii", (int64_t)model, (int64_t)x->size, (int64_t)1);
+	for (size_t i = 0; i < x->n && !r; i++) {
+		const struct export_entry *t = &x->entries[i];
+		cleanup_buf struct buf name = {0};
+		flat_encode(&name, t->name, strlen(t->name));
+		buf_str(&name, ".npy");
+		r = buf_failed(&name) ? err_nomem(e) : catalog_do(c, Q_EXPORT_TENSOR_PUT, e, "iisi", (int64_t)model, (int64_t)t->tensor,
+								  name.data, (int64_t)export_npy_size(t));
+	}
+	return r;
+}
+
+int prepare_export_tensors(struct render *r)
+{
+	struct opened o;
+	struct export x;
+	struct catalog *c = tree_catalog(r->tree);
+	int rc = open_model(r, r->model, &o);
+	if (rc < 0)
+		return rc;
+	rc = export_plan(&x, &o.inspect.weights, &o.inspect.canon, export_architecture(&o.inspect.weights), r->err);
+	if (!rc) {
+		rc = catalog_begin(c, r->err);
+		if (!rc && (rc = keep_names(c, r->model->id, &x, r->err)) < 0)
+			catalog_rollback(c);
+		else if (!rc)
+			rc = catalog_commit(c, r->err);
+		export_release(&x);
+	}
+	opened_release(&o);
+	return rc;
+}
+
+struct tensors {
+	struct tree *t;
+	struct view *v;
+	uint32_t model;
+	tree_fill fill;
+	void *arg;
+};
+
+static int tensor_row(void *arg, const struct catalog_row *row)
+{
+	struct tensors *l = arg;
+	struct tree_attr a;
+	uint32_t n = (uint32_t)catalog_int(row, 0);
+	int r = node_attr(l->t, l->v, (struct node){.kind = KIND_EXPORT_NPY, .x = n, .model = l->model}, &a);
+	return r < 0 ? r : l->fill(l->arg, catalog_text(row, 1, NULL), &a, COOKIE_DYNAMIC | ((uint64_t)n + 1));
+}
+
+int list_export_tensors(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
+{
+	struct tensors l = {t, v, dir.model, fill, arg};
+	int64_t after = cookie < COOKIE_DYNAMIC ? -1 : (int64_t)(cookie & (COOKIE_DYNAMIC - 1)) - 1;
+	return catalog_each(tree_catalog(t), Q_EXPORT_TENSORS, NULL, tensor_row, &l, "ii", (int64_t)dir.model, after);
+}
+
+int lookup_export_tensors(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
+{
+	int64_t n = catalog_number(tree_catalog(t), Q_EXPORT_TENSOR_FIND, -1, "is", (int64_t)dir.model, name);
+	if (n < 0)
+		return -ENOENT;
+	return node_attr(t, v, (struct node){.kind = KIND_EXPORT_NPY, .x = (uint32_t)n, .model = dir.model}, a);
+}
+
+int64_t size_export_npy(struct tree *t, struct view *v, struct node n)
+{
+	(void)v;
+	return catalog_number(tree_catalog(t), Q_EXPORT_TENSOR_SIZE, -ESTALE, "ii", (int64_t)n.model, (int64_t)n.x);
+}
+
+/* --- export/FLATID/delta/: against its parents; any other by name --- */
+
+static int delta_entry(struct tree *t, struct view *v, uint32_t model, uint32_t other, struct tree_attr *a)
+{
+	return node_attr(t, v, (struct node){.kind = KIND_EXPORT_DELTA, .x = other, .model = model}, a);
+}
+
+int list_export_delta(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
+{
+	struct ids ids = {0};
+	cleanup_buf struct buf name = {0};
+	int r = kin_collect(t, v, dir.model, KIN_PARENTS, &ids);
+	size_t i = 0;
+	if (cookie)
+		while (i < ids.n && (COOKIE_DYNAMIC | ids.id[i]) != cookie)
+			i++;
+	for (i += cookie != 0; i < ids.n && !r; i++) {
+		struct tree_attr a;
+		buf_clear(&name);
+		tree_flat_name(&name, v, view_by_id(v, ids.id[i]));
+		buf_str(&name, ".safetensors");
+		r = buf_failed(&name) ? -ENOMEM : delta_entry(t, v, dir.model, ids.id[i], &a);
+		if (!r)
+			r = fill(arg, name.data, &a, COOKIE_DYNAMIC | ids.id[i]);
+	}
+	ids_release(&ids);
+	return r;
+}
+
+int lookup_export_delta(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
+{
+	static const char suffix[] = ".safetensors";
+	size_t len = strlen(name), end = sizeof suffix - 1;
+	if (len <= end || strcmp(name + len - end, suffix))
+		return -ENOENT;
+	cleanup_free char *flat = mem_strndup(name, len - end);
+	if (!flat)
+		return -ENOMEM;
+	const struct view_model *m = tree_flat(t, v, flat);
+	if (!m || m->id == dir.model || !model_has(m, VIEW_WEIGHTS))
+		return -ENOENT;
+	return delta_entry(t, v, dir.model, m->id, a);
+}
+
+/* Told by both headers: known once it has been opened. */
+int64_t size_export_delta(struct tree *t, struct view *v, struct node n)
+{
+	(void)v;
+	return catalog_number(tree_catalog(t), Q_EXPORT_DELTA_SIZE, -EAGAIN, "ii", (int64_t)n.model, (int64_t)n.x);
+}
