@@ -123,6 +123,10 @@ def check_tree(top, warn):
     yield from check_names(paths)
 
 
+# What a process reads in all and which call a test makes fail are told by functions without a handle (io.h, mem.h).
+COUNTERS = {"core_base_io.c.o": {"total", "counted", "fail_at"}, "core_base_mem.c.o": {"counted", "fail_at"}}
+
+
 def check_state(archive):
     """Symbols in sections that can be written at run time. Constant tables with pointers are in .data.rel.ro: not these."""
     out = subprocess.run(["objdump", "-t", archive], check=True, capture_output=True, text=True).stdout
@@ -131,7 +135,7 @@ def check_state(archive):
         if ":     file format" in line:
             member = line.split(":")[0]
         m = re.match(r"^[0-9a-f]+ .{7} (\.(?:t?bss|t?data)(?:\.(?!rel\.ro)\S+)?)\s+([0-9a-f]+)\s+(?:\.hidden )?(\S+)$", line)
-        if m and int(m.group(2), 16) > 0:
+        if m and int(m.group(2), 16) > 0 and m.group(3) not in COUNTERS.get(os.path.basename(member), ()):
             yield f"{member}: `{m.group(3)}` is mutable global state ({m.group(1)})"
 
 
