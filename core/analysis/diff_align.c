@@ -283,7 +283,8 @@ struct diff_parts diff_row_parts(const struct diff_row *row, const struct diff_m
 static bool part_stored_alike(const struct part *x, const struct part *y)
 {
 	return same_shape(x, y) && x->first == y->first && x->transposed == y->transposed && x->rope_heads == y->rope_heads &&
-	       x->stride == y->stride && x->phase == y->phase && x->run == y->run && x->base == y->base && x->ld == y->ld;
+	       x->stride == y->stride && x->phase == y->phase && x->run == y->run && x->base == y->base && x->ld == y->ld &&
+	       x->offset == y->offset;
 }
 
 bool diff_stored_alike(const struct diff_row *row, const struct diff_model *a, const struct diff_model *b)

@@ -14,7 +14,7 @@ static bool is_plain(const struct canon *c, const struct tensor *src, uint32_t p
 	uint64_t rows = 0;
 	for (uint32_t k = part; k < part + n; k++) {
 		const struct part *p = &c->parts[k];
-		if (p->transposed || p->rope_heads || p->stride || p->base || p->ld != p->cols || p->first != rows ||
+		if (p->transposed || p->rope_heads || p->stride || p->base || p->offset != 0 || p->ld != p->cols || p->first != rows ||
 		    p->cols != c->parts[part].cols)
 			return false;
 		rows += p->rows;

@@ -12,6 +12,7 @@ struct survey {
 	bool post_ff;		/* the feed-forward has norms of its own name */
 	bool gate;		/* there is a separate gate */
 	bool rope;		/* q and k rows are in llama.cpp's order */
+	bool plus_one;		/* norms' weights are stored with 1 added */
 	bool contiguous_qkv;	/* query_key_value holds q, k, v one after the other */
 	struct { const char *component; bool encoder, decoder; } sides[16];
 	size_t n_components;
@@ -284,8 +285,8 @@ static int add_halves(struct maker *m, const struct tensor_name *n, const char *
 }
 
 /* Experts stacked in front: [E, out, in], or [E, in, out] where the inputs come first (Llama 4, gpt-oss). */
-static int add_experts(struct maker *m, const struct tensor_name *n, const struct role_entry *re, const struct tensor *t,
-		       uint32_t index, struct err *e)
+static int add_experts(struct maker *m, const struct tensor_name *n, const struct role_entry *re,
+		       const struct tensor *t, uint32_t index, struct err *e)
 {
 	bool up = re->split == SPLIT_EXPERTS_GATE_UP, oss = contains(m->h->architecture, "GptOss");
 	uint64_t experts = t->shape[0], out, in;
@@ -350,6 +351,11 @@ static bool is_transposed(const struct maker *m, const struct tensor_name *n, co
 	return (re && re->flags & ROLE_CONV1D && m->s->conv1d && !n->bias) != n->kernel;
 }
 
+static bool is_norm(const char *role)
+{
+	return !strncmp(role, "norm.", 5) || !strcmp(role, "attn.q_norm") || !strcmp(role, "attn.k_norm");
+}
+
 static int add_known(struct maker *m, const struct tensor_name *n, const struct role_entry *re, const struct tensor *t,
 		     uint32_t index, struct err *e)
 {
@@ -359,6 +365,8 @@ static int add_known(struct maker *m, const struct tensor_name *n, const struct 
 	/* an adapter's A belongs to the fused module as a whole, and so B stays with it */
 	if (!n->lora || n->lora == LORA_B)
 		p.rope_heads = rope_heads(m, re, &p);
+	if (m->s->plus_one && !n->bias && !n->lora && is_norm(role))
+		p.offset = -1;
 	if (n->lora)
 		return add(m, n, role, p, e);
 	switch ((enum split)re->split) {
@@ -439,7 +447,10 @@ static int canon_make(struct maker *m, struct err *e)
 		survey_tensor(m->s, &m->w->tensors[i]);
 	m->c->family = family_of(m->s);
 	m->known_layers = strcmp(m->c->family, "other");
-	m->s->rope = m->w->format && !strcmp(m->w->format->name, "gguf") && canon_rope_order(m->h->architecture);
+	if (m->w->format && !strcmp(m->w->format->name, "gguf")) {
+		m->s->rope = canon_rope_order(m->h->architecture);
+		m->s->plus_one = canon_norm_plus_one(m->h->architecture);
+	}
 	m->s->contiguous_qkv |= contains(m->h->architecture, "ChatGLM") || contains(m->h->architecture, "Bailing");
 	for (size_t i = 0; i < m->w->n_tensors && !r; i++)
 		r = place(m, (uint32_t)i, e);

@@ -30,10 +30,12 @@ struct part {
 	bool transposed;	/* stored as cols x rows */
 	uint32_t rope_heads;	/* > 0: stored rows are in llama.cpp's order for this many heads */
 	/* Interleaved fused layouts (NeoX, BLOOM, Falcon: q, k, v of each head together): `run` rows of the part follow
-	 * each other, the next run begins `stride` stored rows after this one, the first at first + phase. stride 0: contiguous. */
+	 * each other, the next run begins `stride` stored rows after this one, the first at first + phase. stride 0:
+	 * contiguous. */
 	uint32_t stride, phase, run;
 	uint64_t base;		/* elements of the tensor before its matrix (experts stacked in front) */
 	uint64_t ld;		/* elements from one stored row to the next */
+	float offset;		/* to add to what is stored: llama.cpp keeps 1 + w of Gemma's norms */
 };
 
 struct canon {

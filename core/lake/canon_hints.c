@@ -9,12 +9,27 @@ static const char *const rope_order[] = {
 	"granitemoe", "granitehybrid", "chameleon", "bailingmoe", "smollm3", "arcee", "llada", "eagle3",
 };
 
-bool canon_rope_order(const char *architecture)
+/* And adds 1 to the norms' weights of these, which scale by 1 + w. */
+static const char *const norm_plus_one[] = {
+	"gemma", "gemma2", "gemma3", "nemotron", "qwen3next", "qwen35", "qwen35moe",
+};
+
+static bool is_listed(const char *architecture, const char *const *list, size_t n)
 {
-	for (size_t i = 0; architecture && i < COUNT(rope_order); i++)
-		if (!strcmp(architecture, rope_order[i]))
+	for (size_t i = 0; architecture && i < n; i++)
+		if (!strcmp(architecture, list[i]))
 			return true;
 	return false;
+}
+
+bool canon_rope_order(const char *architecture)
+{
+	return is_listed(architecture, rope_order, COUNT(rope_order));
+}
+
+bool canon_norm_plus_one(const char *architecture)
+{
+	return is_listed(architecture, norm_plus_one, COUNT(norm_plus_one));
 }
 
 static void take(uint32_t *out, const struct value *v)

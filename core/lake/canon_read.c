@@ -122,6 +122,13 @@ static int part_range(const struct part *p, uint64_t row, uint64_t col, struct e
 	return 0;
 }
 
+static int shifted(const struct part *p, float *out, uint64_t n, int result)
+{
+	for (uint64_t i = 0; i < n && p->offset != 0 && !result; i++)
+		out[i] += p->offset;
+	return result;
+}
+
 int canon_read_grid(const struct weights *w, const struct part *p, const uint64_t *rows, size_t nr,
 		    const uint64_t *cols, size_t nc, float *out, struct err *e)
 {
@@ -146,7 +153,7 @@ int canon_read_grid(const struct weights *w, const struct part *p, const uint64_
 	g.lines = p->transposed ? nc : nr;
 	g.cell = p->transposed ? r : c;
 	g.cells = p->transposed ? nr : nc;
-	return grid_read(&g, e);
+	return shifted(p, out, (uint64_t)nr * nc, grid_read(&g, e));
 }
 
 /* Rows of a plain part are stored one after the other. */
@@ -184,7 +191,8 @@ int canon_read_rows(const struct weights *w, const struct part *p, uint64_t row,
 		return err_set(e, EINVAL, "rows %llu to %llu asked for of %s, which has %llu", (unsigned long long)row,
 			       (unsigned long long)(row + n), p->role, (unsigned long long)p->rows);
 	if (is_plain(p))
-		return weights_read(w, &w->tensors[p->tensor], p->base + (p->first + row) * p->ld, n * p->cols, out, e);
+		return shifted(p, out, n * p->cols, weights_read(w, &w->tensors[p->tensor], p->base + (p->first + row) * p->ld,
+								 n * p->cols, out, e));
 	return read_rows_grid(w, p, row, n, out, e);
 }
 

@@ -8,7 +8,7 @@
 
 enum { SALVAGE_TRIES = 8 };
 
-/* The end of the line at p, its break not counted, and in *next where the next one begins. CR, LF and CRLF end lines. */
+/* The end of the line at p, its break not counted; *next is where the next one begins. CR, LF and CRLF end lines. */
 static const char *line_end(const char *p, const char *end, const char **next)
 {
 	const char *q = p;

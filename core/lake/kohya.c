@@ -18,10 +18,12 @@ static const char *const joined[] = {
 	"img_attn", "img_in", "img_mlp", "img_mod", "in_layer", "in_layers", "input_blocks", "joint_blocks", "k_proj",
 	"layer_norm1", "layer_norm2", "layer_norm", "linear_1", "linear_2", "mid_block", "middle_block",
 	"norm1_context", "norm_added_k", "norm_added_q", "norm_k", "norm_q", "o_proj", "out_layer", "out_layers",
-	"out_proj", "output_blocks", "patch_embedding", "position_embedding", "proj_in", "proj_mlp", "proj_out", "q_proj", "self_attn",
+	"out_proj", "output_blocks", "patch_embedding", "position_embedding", "proj_in", "proj_mlp", "proj_out", "q_proj",
+	"self_attn",
 	"self_attention", "single_blocks", "single_transformer_blocks", "skip_connection", "text_model", "text_projection",
 	"time_emb_proj", "time_embed", "time_embedding", "time_in", "to_add_out", "to_k", "to_out", "to_q", "to_v",
-	"token_embedding", "transformer_blocks", "txt_attn", "txt_in", "txt_mlp", "txt_mod", "up_blocks", "up_proj", "v_proj",
+	"token_embedding", "transformer_blocks", "txt_attn", "txt_in", "txt_mlp", "txt_mod", "up_blocks", "up_proj",
+	"v_proj",
 	"vector_in", "vision_model", "x_block", "x_embedder",
 };
 

@@ -20,7 +20,8 @@ static const char *const wrappers[] = {
 
 static const struct { const char *word, *component; } components[] = {
 	{"a", "audio"}, {"audio_encoder", "audio"}, {"audio_model", "audio"}, {"audio_tower", "audio"},
-	{"cond_stage_model", "text"}, {"controlnet", "controlnet"}, {"first_stage_model", "vae"}, {"image_encoder", "vision"},
+	{"cond_stage_model", "text"}, {"controlnet", "controlnet"}, {"first_stage_model", "vae"},
+	{"image_encoder", "vision"},
 	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"safety_checker", "safety"},
 	{"speech_encoder", "audio"},
 	{"text_encoder", "text"}, {"text_encoder_2", "text2"}, {"text_encoder_3", "text3"}, {"text_model", "text"},

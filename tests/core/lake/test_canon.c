@@ -111,6 +111,30 @@ static void rope_order(void **state)
 	canon_release(&c);
 }
 
+/* The converter adds 1 to Gemma's norms: taken off again, and from nothing else. */
+static void norms_plus_one(void **state)
+{
+	float norm[4] = {1, 1.5f, 0.75f, 2}, want[4] = {0, 0.5f, -0.25f, 1}, q[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+	struct canon_hints h = {.architecture = "gemma2"};
+	struct made m;
+	struct canon c;
+
+	(void)state;
+	made_init(&m, &made_gguf);
+	made_add(&m, norm, "blk.0.attn_norm.weight", 4, 0);
+	made_add(&m, norm, "blk.0.attn_norm.bias", 4, 0);
+	made_add(&m, q, "blk.0.attn_v.weight", 2, 4, 0);
+	assert_int_equal(canon_of(&c, &m.w, &h, NULL), 0);
+	expect(&m.w, part(&c, "norm.attn", 0, -1), want, 4, 1);
+	expect(&m.w, part(&c, "norm.attn.bias", 0, -1), norm, 4, 1);
+	expect(&m.w, part(&c, "attn.v", 0, -1), q, 2, 4);
+	canon_release(&c);
+	h.architecture = "llama";
+	assert_int_equal(canon_of(&c, &m.w, &h, NULL), 0);
+	expect(&m.w, part(&c, "norm.attn", 0, -1), norm, 4, 1);
+	canon_release(&c);
+}
+
 static void transpose(const float *in, float *out, size_t rows, size_t cols)
 {
 	for (size_t i = 0; i < rows; i++)
@@ -372,7 +396,7 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rope_order), cmocka_unit_test(conv1d), cmocka_unit_test(interleaved), cmocka_unit_test(fused),
+		cmocka_unit_test(rope_order), cmocka_unit_test(norms_plus_one), cmocka_unit_test(conv1d), cmocka_unit_test(interleaved), cmocka_unit_test(fused),
 		cmocka_unit_test(experts), cmocka_unit_test(adapters), cmocka_unit_test(frugal), cmocka_unit_test(huge_row),
 		cmocka_unit_test(out_of_range), cmocka_unit_test(out_of_memory),
 	};
