@@ -25,6 +25,8 @@ const struct format *const formats[] = {
 	&format_onnx,
 	&format_ggml,
 	&format_msgpack,
+	&format_hdf5,
+	&format_keras,
 	&format_pytorch,
 	NULL,
 };
@@ -147,7 +149,8 @@ int weights_open_io(struct weights *w, struct io *ios, const char *const *paths,
 	return weights_open_beside(w, ios, paths, n, NULL, e);
 }
 
-int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n, const struct beside *beside, struct err *e)
+int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n,
+			const struct beside *beside, struct err *e)
 {
 	struct err local = ERR_INIT;
 	int r = adopt_files(w, ios, paths, n, e);
@@ -230,7 +233,8 @@ static int read_part(const struct weights *w, const struct tensor *t, uint64_t b
 	return 0;
 }
 
-static int read_blocks(const struct weights *w, const struct tensor *t, uint64_t block, uint64_t n, float *out, struct err *e)
+static int read_blocks(const struct weights *w, const struct tensor *t, uint64_t block, uint64_t n, float *out,
+		       struct err *e)
 {
 	const struct dtype_info *d = dtype_info(t->dtype);
 	const struct io *io = &w->files[t->file].io;
@@ -251,7 +255,8 @@ static int read_blocks(const struct weights *w, const struct tensor *t, uint64_t
 	return 0;
 }
 
-static int read_contiguous(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_contiguous(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+			   struct err *e)
 {
 	const struct dtype_info *d = dtype_info(t->dtype);
 	if (!d->to_f32 || !d->bytes)
@@ -283,10 +288,12 @@ int weights_read(const struct weights *w, const struct tensor *t, uint64_t first
 	return w->format->read ? w->format->read(w, t, first, n, out, e) : read_contiguous(w, t, first, n, out, e);
 }
 
-int weights_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e)
+int weights_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+		     struct err *e)
 {
 	if (off > t->bytes || n > t->bytes - off)
-		return err_set(e, EINVAL, "%s: bytes %" PRIu64 "+%" PRIu64 " asked for, it has %" PRIu64, t->name, off, n, t->bytes);
+		return err_set(e, EINVAL, "%s: bytes %" PRIu64 "+%" PRIu64 " asked for, it has %" PRIu64,
+			       t->name, off, n, t->bytes);
 	if (!n)
 		return 0;
 	if (w->format->read_raw)
@@ -373,12 +380,14 @@ int weights_cover(struct weights *w, size_t first, uint64_t begin, uint64_t alig
 	}
 	int r = 0;
 	if (holes)
-		r = weights_warn(w, f->path, "hole", "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)", hole, holes);
+		r = weights_warn(w, f->path, "hole", "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)",
+				 hole, holes);
 	if (!r && overlaps)
-		r = weights_warn(w, f->path, "overlap", "'%.150s' shares bytes with another tensor (%" PRIu64 " do)", overlap, overlaps);
+		r = weights_warn(w, f->path, "overlap", "'%.150s' shares bytes with another tensor (%" PRIu64 " do)",
+				 overlap, overlaps);
 	if (!r && at < f->io.size && f->io.size - at >= align)
-		r = weights_warn(w, f->path, "trailing bytes", "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64,
-				 f->io.size - at, at);
+		r = weights_warn(w, f->path, "trailing bytes",
+				 "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64, f->io.size - at, at);
 	return r < 0 ? weights_nomem(w, e) : 0;
 }
 
@@ -420,7 +429,8 @@ int weights_warn(struct weights *w, const char *file, const char *problem, const
 	return 0;
 }
 
-int weights_hazard(struct weights *w, const char *file, const char *kind, uint64_t pos, bool runs_code, const char *fmt, ...)
+int weights_hazard(struct weights *w, const char *file, const char *kind, uint64_t pos, bool runs_code,
+		   const char *fmt, ...)
 {
 	if (w->n_hazards >= WARNINGS)
 		return 0;
@@ -481,7 +491,8 @@ int weights_check_keys(struct weights *w, const struct value *object, struct err
 	qsort(sorted, n, sizeof *sorted, by_key);
 	for (size_t i = 1; i < n; i++)
 		if (!by_key(&sorted[i - 1], &sorted[i]) &&
-		    weights_warn(w, w->files[w->reading].path, "duplicate key", "the key '%.100s' appears twice; the last counts", sorted[i].key) < 0)
+		    weights_warn(w, w->files[w->reading].path, "duplicate key",
+				 "the key '%.100s' appears twice; the last counts", sorted[i].key) < 0)
 			return weights_nomem(w, e);
 	return 0;
 }

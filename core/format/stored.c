@@ -31,6 +31,15 @@ struct zip *stored_zip(struct weights *w, struct err *e)
 	return set->zips[set->n_zips++] = z;
 }
 
+int stored_cleanup(struct weights *w, void (*run)(void *), void *arg, struct err *e)
+{
+	struct stored_set *set = w->priv;
+	if (mem_grow(&set->releases, &set->release_cap, set->n_releases + 1) < 0)
+		return err_nomem(e);
+	set->releases[set->n_releases++] = (struct stored_release){run, arg};
+	return 0;
+}
+
 struct io *stored_file(struct weights *w, struct err *e)
 {
 	struct stored_set *set = w->priv;
@@ -52,6 +61,9 @@ void stored_close(struct weights *w)
 		zip_release(set->zips[i]);
 		free(set->zips[i]);
 	}
+	for (size_t i = 0; i < set->n_releases; i++)
+		set->releases[i].run(set->releases[i].arg);
+	free(set->releases);
 	for (size_t i = 0; i < set->n_extra; i++)
 		io_close(set->extra[i]);
 	for (size_t i = 0; i < set->n_arenas; i++)

@@ -17,6 +17,7 @@ struct stored {
 };
 
 struct zip;
+struct stored_release { void (*run)(void *); void *arg; };
 
 struct stored_set {
 	struct stored *items;		/* by tensor.aux */
@@ -26,6 +27,8 @@ struct stored_set {
 	size_t n_zips, zip_cap;
 	struct arena *arenas;		/* of bytes that tensors are in; to release; heap */
 	size_t n_arenas, arena_cap;
+	struct stored_release *releases;	/* what else is to be released; heap */
+	size_t n_releases, release_cap;
 	struct io **extra;		/* files opened beside the weights' own, in w's arena; to close; heap */
 	size_t n_extra, extra_cap;
 };
@@ -34,6 +37,8 @@ struct stored_set {
 int stored_init(struct weights *w, struct err *e);
 /* An archive, owned by the set from now on. */
 struct zip *stored_zip(struct weights *w, struct err *e);
+/* Run this when the set is released. */
+int stored_cleanup(struct weights *w, void (*run)(void *), void *arg, struct err *e);
 /* A file, not yet open, that is closed with the set. */
 struct io *stored_file(struct weights *w, struct err *e);
 /* Append tensor *t (name, dtype, ndim, shape, file given): measures it, checks that all its elements lie in s->src. */
