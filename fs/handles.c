@@ -2,7 +2,7 @@
 
 #include "core/base/mem.h"
 
-struct handle *handle_open(struct handles *hs, struct tree_file *f)
+struct handle *handle_open(struct handles *hs, uint64_t ino, struct tree_file *f)
 {
 	struct handle *h = mem_alloc(sizeof *h);
 	if (!h) {
@@ -10,6 +10,7 @@ struct handle *handle_open(struct handles *hs, struct tree_file *f)
 		return NULL;
 	}
 	h->file = f;
+	h->ino = ino;
 	h->refs = 1;
 	pthread_mutex_lock(&hs->lock);
 	h->next = hs->first;
@@ -43,6 +44,18 @@ void handle_put(struct handles *hs, struct handle *h)
 		return;
 	tree_close(h->file);
 	free(h);
+}
+
+bool handles_size(struct handles *hs, uint64_t ino, uint64_t *size)
+{
+	pthread_mutex_lock(&hs->lock);
+	struct handle *h = hs->first;
+	while (h && h->ino != ino)
+		h = h->next;
+	if (h)
+		*size = tree_file_size(h->file);
+	pthread_mutex_unlock(&hs->lock);
+	return h;
 }
 
 bool handles_any(struct handles *hs)

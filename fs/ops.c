@@ -98,7 +98,7 @@ static int answer_open(struct call *c, struct tree_file *f)
 	}
 	c->fi.keep_cache = tree_file_keep(f);
 	c->fi.noflush = 1;
-	struct handle *h = handle_open(&c->sv->handles, f);
+	struct handle *h = handle_open(&c->sv->handles, c->ino, f);
 	if (!h)
 		return -ENOMEM;
 	c->fi.fh = (uintptr_t)h;
@@ -251,13 +251,16 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
+	struct server *sv = server_of(req);
 	struct tree_attr a;
 	struct stat st;
-	int r = tree_getattr(server_of(req)->tree, ino, &a);
+	int r = tree_getattr(sv->tree, ino, &a);
 	if (r) {
 		fuse_reply_err(req, -r);
 		return;
 	}
+	if (!a.exact)
+		handles_size(&sv->handles, ino, &a.size);
 	stat_of(&st, &a);
 	fuse_reply_attr(req, &st, a.exact ? KEEP : 0);
 }

@@ -75,7 +75,7 @@ def test_tools(t):
     lake = lake_of(t, len(tools))
     paths = [f'models/m{i:02}/tensors.tsv' for i in range(len(tools))]
     truth = reference(t, lake, paths)
-    m = t.mount(lake, 'wait')
+    m = t.mount(lake).settle()
     wrong = []
     for i, (name, (command, expected)) in enumerate(tools.items()):
         data = truth[paths[i]]
@@ -137,7 +137,7 @@ def test_calls(t):
     lake = lake_of(t, len(CALLS))
     paths = [f'models/m{i:02}/tensors.tsv' for i in range(len(CALLS))]
     truth = reference(t, lake, paths)
-    m = t.mount(lake, 'wait')
+    m = t.mount(lake).settle()
     for i, (name, call) in enumerate(CALLS.items()):
         check(call(m.path(paths[i]), os.path.join(t.tmp, f'out{i}')) == truth[paths[i]], name)
 
@@ -150,7 +150,7 @@ FILES = ['models/m00/tensors.tsv', 'models/m00/tensors.json', 'models/m00/signat
 def test_sizes(t):
     """An estimate that is not too small before, the exact size from the open on, and after a remount before any open."""
     lake = lake_of(t, 3)
-    m = t.mount(lake, 'wait')
+    m = t.mount(lake).settle()
     sizes = {}
     for name in FILES:
         path = m.path(name)
@@ -167,7 +167,7 @@ def test_sizes(t):
         same((after.st_ino, after.st_mtime_ns), (before.st_ino, before.st_mtime_ns), f'{name}: inode and time')
         sizes[name] = len(data)
     m.umount()
-    m = t.mount(lake, 'wait')
+    m = t.mount(lake).settle()
     kept = [n for n in FILES if n.startswith(('models/m00/tensors', 'models/m00/signature', 'exact'))]
     same({n: os.stat(m.path(n)).st_size for n in kept}, {n: sizes[n] for n in kept}, 'sizes after a remount')
     same(m.status()['computed'], 0, 'computed after the remount')
@@ -178,7 +178,7 @@ def test_sizes(t):
 
 def test_one_value_files(t):
     """metadata/KEY: the exact size at once, the value and a newline."""
-    m = t.mount(lake_of(t, 1), 'wait')
+    m = t.mount(lake_of(t, 1)).settle()
     keys = os.listdir(m.path('models/m00/metadata'))
     check('parameters' in keys and 'dtype' in keys, keys)
     for key in keys:
@@ -192,7 +192,7 @@ def test_many_handles(t):
     """Old handles keep what they opened, at their own places."""
     lake = lake_of(t, 1)
     truth = reference(t, lake, ['models/m00/tensors.tsv'])['models/m00/tensors.tsv']
-    m = t.mount(lake, 'wait')
+    m = t.mount(lake).settle()
     fds = [os.open(m.path('models/m00/tensors.tsv'), os.O_RDONLY) for _ in range(50)]
     for i, fd in enumerate(fds):
         same(os.pread(fd, 10, i), truth[i:i + 10], f'handle {i}')

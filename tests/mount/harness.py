@@ -232,6 +232,14 @@ class Mount:
                 found[m[1]] = int(m[2])
         return found
 
+    def settle(self, seconds=60):
+        """Until everything cheap is known."""
+        def idle():
+            text = self.read('lake/status.txt').decode()
+            return re.search(r'^now\s+idle$', text, re.M) and re.search(r'^lineage\s+known$', text, re.M)
+        eventually(idle, seconds, 'the end of the background work')
+        return self
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 
