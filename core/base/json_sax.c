@@ -69,7 +69,8 @@ static int bad_json(yajl_handle h, uint64_t base, struct err *e)
 	unsigned char *why = yajl_get_error(h, 0, NULL, 0);
 	uint64_t at = base + yajl_get_bytes_consumed(h);
 	size_t n = why ? strcspn((char *)why, "\n") : 0;
-	int r = err_at(e, EINVAL, at, "not JSON at byte %llu: %.*s", (unsigned long long)at, (int)n, why ? (char *)why : "");
+	int r = err_at(e, EINVAL, at, "not JSON at byte %llu: %.*s", (unsigned long long)at,
+		       (int)n, why ? (char *)why : "");
 	if (why)
 		yajl_free_error(h, why);
 	return r;
@@ -98,7 +99,8 @@ static int feed(yajl_handle h, const struct json_source *src, struct err *e)
 }
 
 /* In a frame of its own: `m` lives in the caller's, so that it is defined after the jump. */
-static int guarded(struct memory *m, const yajl_callbacks *events, void *ctx, const struct json_source *src, struct err *e)
+static int guarded(struct memory *m, const yajl_callbacks *events, void *ctx,
+		   const struct json_source *src, struct err *e)
 {
 	yajl_alloc_funcs funcs = {y_malloc, y_realloc, y_free, m};
 	if (setjmp(m->full))

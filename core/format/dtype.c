@@ -57,7 +57,7 @@ PLAIN(from_f64, double, (float)x)
 PLAIN(from_f32, float, x)
 PLAIN(from_f16, uint16_t, half(x))
 PLAIN(from_bf16, uint16_t, bf16_to_f32(x))
-PLAIN(from_e4m3, uint8_t, (x & 0x7f) == 0x7f ? signed_float(NAN, x >> 7) : signed_float(small_float(x & 0x7f, 3, 7), x >> 7))
+PLAIN(from_e4m3, uint8_t, signed_float((x & 0x7f) == 0x7f ? NAN : small_float(x & 0x7f, 3, 7), x >> 7))
 PLAIN(from_e5m2, uint8_t, half((uint32_t)x << 8))
 PLAIN(from_e8m0, uint8_t, x == 0xff ? NAN : float_of_bits(x ? (uint32_t)x << 23 : 0x00400000u))
 PLAIN(from_e4m3fnuz, uint8_t, x == 0x80 ? NAN : signed_float(small_float(x & 0x7f, 3, 8), x >> 7))
@@ -108,7 +108,8 @@ SIXES(from_e3m2, 2, 3)
 #define INTEGER(n, size, f) {.name = n, .block = 1, .bytes = size, .to_f32 = f}
 #define BITS(n, elements, size, bits, real, f) \
 	{.name = n, .block = elements, .bytes = size, .block_bits = bits, .floating = real, .to_f32 = f}
-#define BLOCK(n, elements, size, f) {.name = n, .block = elements, .bytes = size, .quantised = true, .floating = true, .to_f32 = f}
+#define BLOCK(n, elements, size, f) \
+	{.name = n, .block = elements, .bytes = size, .quantised = true, .floating = true, .to_f32 = f}
 #define COMPOSITE(n) {.name = n, .block = 1, .quantised = true, .floating = true}
 
 static const struct dtype_info table[DTYPE_COUNT] = {
@@ -198,8 +199,8 @@ enum dtype dtype_by_ggml(uint32_t type)
 		[14] = DTYPE_Q6_K, [15] = DTYPE_Q8_K, [16] = DTYPE_IQ2_XXS, [17] = DTYPE_IQ2_XS, [18] = DTYPE_IQ3_XXS,
 		[19] = DTYPE_IQ1_S, [20] = DTYPE_IQ4_NL, [21] = DTYPE_IQ3_S, [22] = DTYPE_IQ2_S, [23] = DTYPE_IQ4_XS,
 		[24] = DTYPE_I8, [25] = DTYPE_I16, [26] = DTYPE_I32, [27] = DTYPE_I64, [28] = DTYPE_F64, [29] = DTYPE_IQ1_M,
-		[30] = DTYPE_BF16, [34] = DTYPE_TQ1_0, [35] = DTYPE_TQ2_0, [39] = DTYPE_MXFP4, [40] = DTYPE_NVFP4, [41] = DTYPE_Q1_0,
-		[42] = DTYPE_Q2_0,
+		[30] = DTYPE_BF16, [34] = DTYPE_TQ1_0, [35] = DTYPE_TQ2_0, [39] = DTYPE_MXFP4, [40] = DTYPE_NVFP4,
+		[41] = DTYPE_Q1_0, [42] = DTYPE_Q2_0,
 	};
 	return type < COUNT(types) ? (enum dtype)types[type] : DTYPE_NONE;
 }

@@ -1,6 +1,7 @@
 /*
- * ggml's block types with linear steps, small floats and ternaries. Layouts: ggml-common.h; what they mean: ggml-quants.c and
- * gguf-py/gguf/quants.py. Sums and products are made in their order, so that the results are theirs to the last bit.
+ * ggml's block types with linear steps, small floats and ternaries. Layouts: ggml-common.h; what they mean:
+ * ggml-quants.c and gguf-py/gguf/quants.py. Sums and products are made in their order, so that the results are theirs
+ * to the last bit.
  */
 #include "core/format/dtype_internal.h"
 
@@ -58,7 +59,8 @@ static inline void q8_0_block(const uint8_t *restrict p, float *restrict y)
 }
 BLOCKS(q8_0, 32, 34)
 
-static inline void q8_1_block(const uint8_t *restrict p, float *restrict y)	/* the second half is a sum, for dot products */
+/* The second half-precision number is a sum, for dot products. */
+static inline void q8_1_block(const uint8_t *restrict p, float *restrict y)
 {
 	float d = half_at(p);
 	for (int j = 0; j < 32; j++)
@@ -84,7 +86,7 @@ static inline void q2_0_block(const uint8_t *restrict p, float *restrict y)
 }
 BLOCKS(q2_0, 64, 18)
 
-/* Five ternary digits a byte, as a fraction of 243 in 256ths: digit k is the integer part after k+1 multiplications by 3. */
+/* Five ternary digits a byte, as a fraction of 243 in 256ths: digit k is the integer part after k+1 times 3. */
 static inline float *ternary(const uint8_t *restrict q, int bytes, int digits, float d, float *restrict y)
 {
 	static const uint8_t powers[5] = {1, 3, 9, 27, 81};

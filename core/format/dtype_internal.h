@@ -56,8 +56,8 @@ static inline uint32_t bits_of_float(float f)
 }
 
 /*
- * A small float's magnitude bits (`man` of mantissa, exponent bias `bias`, subnormals, no specials) as float32. Without a
- * float32 subnormal on the way: those are slow, and lost where a library has set flush-to-zero.
+ * A small float's magnitude bits (`man` of mantissa, exponent bias `bias`, subnormals, no specials) as float32.
+ * Without a float32 subnormal on the way: those are slow, and lost where a library has set flush-to-zero.
  */
 static inline float small_float(uint32_t mag, int man, int bias)
 {

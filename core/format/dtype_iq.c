@@ -1,6 +1,6 @@
 /*
- * ggml's IQ types: groups of 4 or 8 elements that are points of a codebook, with signs apart; or a codebook of 16 levels.
- * Layouts: ggml-common.h; what they mean: ggml-quants.c and gguf-py/gguf/quants.py.
+ * ggml's IQ types: groups of 4 or 8 elements that are points of a codebook, with signs apart; or a codebook of 16
+ * levels. Layouts: ggml-common.h; what they mean: ggml-quants.c and gguf-py/gguf/quants.py.
  */
 #include "core/format/dtype_internal.h"
 #include "core/format/dtype_iq_tables.h"

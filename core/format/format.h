@@ -62,7 +62,7 @@ struct weights {
 	struct tensor *tensors;		/* in file order */
 	size_t n_tensors;
 	struct value meta;		/* VALUE_OBJECT: safetensors' __metadata__, GGUF's key-values, … */
-	const char *quantization;	/* "Q4_K_M", "gptq-4bit", "bnb-nf4", … or NULL; set by the format or weights_compose */
+	const char *quantization;	/* "Q4_K_M", "gptq-4bit", … or NULL; set by the format or weights_compose */
 	struct warning *warnings;
 	size_t n_warnings;
 	struct hazard *hazards;
@@ -82,7 +82,8 @@ struct format {
 	/* Read elements [first, first+n) of t as float32. NULL: stored contiguously at t->offset, any dtype. */
 	int (*read)(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
 	/* Read stored bytes in row-major order [off, off+n) (what an export or a hash sees). NULL: contiguous. */
-	int (*read_raw)(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e);
+	int (*read_raw)(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+			struct err *e);
 	void (*close)(struct weights *w);	/* NULL: the arena is all there is */
 };
 
@@ -98,13 +99,14 @@ int weights_open(struct weights *w, int dirfd, const char *const *paths, size_t 
 /* The same over open files (owned from then on): for tests and for links that were resolved elsewhere. */
 int weights_open_io(struct weights *w, struct io *ios, const char *const *paths, size_t n, struct err *e);
 
-/* Some files point to others in their directory (ONNX's external data). `name` is relative and was checked: it has no "..".
- * Open it beside paths[file]. weights_open does so by itself; weights_open_io refuses such tensors. */
+/* Some files point to others in their directory (ONNX's external data). `name` is relative and was checked: it has no
+ * "..". Open it beside paths[file]. weights_open does so by itself; weights_open_io refuses such tensors. */
 struct beside {
 	int (*open)(void *ctx, uint32_t file, const char *name, struct io *io, struct err *e);
 	void *ctx;
 };
-int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n, const struct beside *beside, struct err *e);
+int weights_open_beside(struct weights *w, struct io *ios, const char *const *paths, size_t n,
+			const struct beside *beside, struct err *e);
 
 void weights_release(struct weights *w);
 
@@ -112,9 +114,11 @@ const struct tensor *weights_find(const struct weights *w, const char *name);	/*
 
 /* Elements [first, first+n) in row-major order as float32. Range checked. Integer types are converted too.
  * Block types: any range, blocks are decoded whole. Non-finite values pass through. */
-int weights_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
+int weights_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		 struct err *e);
 /* Stored bytes [off, off+n) of t->bytes, row-major. */
-int weights_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e);
+int weights_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+		     struct err *e);
 
 /* --- for the formats themselves --- */
 struct tensor *weights_add(struct weights *w, size_t *cap, struct err *e);	/* a zeroed tensor appended; NULL: ENOMEM */
@@ -122,8 +126,11 @@ struct tensor *weights_add(struct weights *w, size_t *cap, struct err *e);	/* a 
 int tensor_measure(struct tensor *t, struct err *e);
 /* Does [offset, offset+bytes) lie in the file? EINVAL saying both. */
 int tensor_check(const struct weights *w, const struct tensor *t, struct err *e);
-__attribute__((format(printf, 4, 5))) int weights_warn(struct weights *w, const char *file, const char *problem, const char *fmt, ...);
-__attribute__((format(printf, 6, 7))) int weights_hazard(struct weights *w, const char *file, const char *kind, uint64_t pos, bool runs_code, const char *fmt, ...);
+__attribute__((format(printf, 4, 5)))
+int weights_warn(struct weights *w, const char *file, const char *problem, const char *fmt, ...);
+__attribute__((format(printf, 6, 7)))
+int weights_hazard(struct weights *w, const char *file, const char *kind, uint64_t pos, bool runs_code,
+		   const char *fmt, ...);
 /* All names unique? Sorts; EINVAL naming the first that is not. */
 int weights_check_names(const struct weights *w, struct err *e);
 

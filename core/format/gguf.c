@@ -1,9 +1,10 @@
 /*
  * GGUF versions 1 to 3 (github.com/ggml-org/ggml, docs/gguf.md): key-values, tensor descriptions, aligned data.
  *
- * The header is walked through a window, every count checked against the bytes that remain. Long arrays (vocabularies) stay
- * in the file as VALUE_SPAN. Refused: what keeps a tensor from being read as described. Warned about: what llama.cpp refuses
- * although the tensors can be read (duplicate or empty keys, long names, misplaced data, empty tensors).
+ * The header is walked through a window, every count checked against the bytes that remain. Long arrays
+ * (vocabularies) stay in the file as VALUE_SPAN. Refused: what keeps a tensor from being read as described. Warned
+ * about: what llama.cpp refuses although the tensors can be read (duplicate or empty keys, long names, misplaced data,
+ * empty tensors).
  */
 #include "core/format/formats_internal.h"
 
@@ -70,8 +71,8 @@ static uint64_t left(const struct reader *r)
 static bool want(struct reader *r, uint64_t n, const char *what)
 {
 	if (!r->failed && n > left(r))
-		fail(r, EINVAL, "expected %" PRIu64 " bytes of %s at byte %" PRIu64 ", the file ends at %" PRIu64, n, what, r->pos,
-		     r->f->io.size);
+		fail(r, EINVAL, "expected %" PRIu64 " bytes of %s at byte %" PRIu64 ", the file ends at %" PRIu64,
+		     n, what, r->pos, r->f->io.size);
 	return !r->failed;
 }
 
@@ -328,7 +329,8 @@ static void describe(struct reader *r, struct tensor *t, uint32_t type)
 	}
 	int bad = 0;
 	if (strlen(t->name) >= MAX_NAME)
-		bad = weights_warn(r->w, r->f->path, "long name", "'%.150s' is longer than the %d bytes that llama.cpp reads", t->name, MAX_NAME - 1);
+		bad = weights_warn(r->w, r->f->path, "long name",
+				   "'%.150s' is longer than the %d bytes that llama.cpp reads", t->name, MAX_NAME - 1);
 	if (!bad && !t->elements)
 		bad = weights_warn(r->w, r->f->path, "empty tensor", "'%.150s' has no elements", t->name);
 	if (bad)
@@ -382,7 +384,8 @@ static void place_tensors(struct reader *r, size_t first, uint64_t align)
 			fail(r, EINVAL, "'%.80s': its offset overflows", t->name);
 		else if (tensor_check(w, t, r->e) < 0)
 			r->failed = -EINVAL;
-		else if (misaligned && weights_warn(w, r->f->path, "misaligned", "'%.150s' is not at a multiple of %" PRIu64, t->name, align) < 0)
+		else if (misaligned && weights_warn(w, r->f->path, "misaligned", "'%.150s' is not at a multiple of %" PRIu64,
+						    t->name, align) < 0)
 			fail_nomem(r);
 	}
 	if (!r->failed && w->n_tensors > first)
@@ -420,9 +423,10 @@ static void read_file(struct reader *r, size_t *cap)
 /* --- what llama.cpp calls the mix of types (llama.h's enum llama_ftype) --- */
 
 static const char *const file_types[] = {
-	[2] = "Q4_0", [3] = "Q4_1", [7] = "Q8_0", [8] = "Q5_0", [9] = "Q5_1", [10] = "Q2_K", [11] = "Q3_K_S", [12] = "Q3_K_M",
-	[13] = "Q3_K_L", [14] = "Q4_K_S", [15] = "Q4_K_M", [16] = "Q5_K_S", [17] = "Q5_K_M", [18] = "Q6_K", [19] = "IQ2_XXS",
-	[20] = "IQ2_XS", [21] = "Q2_K_S", [22] = "IQ3_XS", [23] = "IQ3_XXS", [24] = "IQ1_S", [25] = "IQ4_NL", [26] = "IQ3_S",
+	[2] = "Q4_0", [3] = "Q4_1", [7] = "Q8_0", [8] = "Q5_0", [9] = "Q5_1", [10] = "Q2_K", [11] = "Q3_K_S",
+	[12] = "Q3_K_M", [13] = "Q3_K_L", [14] = "Q4_K_S", [15] = "Q4_K_M", [16] = "Q5_K_S", [17] = "Q5_K_M",
+	[18] = "Q6_K", [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S", [22] = "IQ3_XS", [23] = "IQ3_XXS",
+	[24] = "IQ1_S", [25] = "IQ4_NL", [26] = "IQ3_S",
 	[27] = "IQ3_M", [28] = "IQ2_S", [29] = "IQ2_M", [30] = "IQ4_XS", [31] = "IQ1_M", [36] = "TQ1_0", [37] = "TQ2_0",
 	[38] = "MXFP4_MOE", [39] = "NVFP4", [40] = "Q1_0",
 };

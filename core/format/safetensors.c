@@ -1,6 +1,6 @@
 /*
  * safetensors (github.com/huggingface/safetensors, README and tensor.rs): u64 length, a JSON header of
- * name -> {dtype, shape, data_offsets}, then the data. The header is streamed, so that its size costs time but no memory.
+ * name -> {dtype, shape, data_offsets}, then the data. The header is streamed: its size costs time but no memory.
  *
  * Refused: what keeps a tensor from being read as the header says. Only warned about: what the reference reader refuses
  * although every tensor can be read (a header over 100 MB, holes, overlaps, trailing bytes, odd metadata).
@@ -70,7 +70,8 @@ static int odd_scalar(struct header *h, const char *what, size_t len)
 	}
 	if (h->depth == 0)
 		return refuse(h, "an object", what, len);
-	return refuse(h, h->depth == 1 ? "an object" : h->field == FIELD_DTYPE ? "a type's name" : "an array of integers", what, len);
+	return refuse(h, h->depth == 1 ? "an object" : h->field == FIELD_DTYPE ? "a type's name" : "an array of integers",
+		      what, len);
 }
 
 static int on_null(void *c)
@@ -239,7 +240,8 @@ static int finish_tensor(struct header *h)
 	if (tensor_measure(t, h->e) < 0)
 		return 0;
 	if (h->offsets[1] < h->offsets[0] || h->offsets[1] - h->offsets[0] != t->bytes) {
-		err_set(h->e, EINVAL, "%.150s: its type and shape take %" PRIu64 " bytes, data_offsets are [%" PRIu64 ", %" PRIu64 "]",
+		err_set(h->e, EINVAL, 
+			"%.150s: its type and shape take %" PRIu64 " bytes, data_offsets are [%" PRIu64 ", %" PRIu64 "]",
 			t->name, t->bytes, h->offsets[0], h->offsets[1]);
 		return 0;
 	}
@@ -323,7 +325,8 @@ static int check_oddities(struct header *h)
 	const char *path = h->file->path;
 	int r = 0;
 	if (h->length > reference_header)
-		r = weights_warn(w, path, "large header", "the header has %" PRIu64 " bytes; common readers refuse more than %" PRIu64,
+		r = weights_warn(w, path, "large header",
+				 "the header has %" PRIu64 " bytes; common readers refuse more than %" PRIu64,
 				 h->length, reference_header);
 	if (!r && h->other_field)
 		r = weights_warn(w, path, "unknown field", "a tensor has fields beside dtype, shape and data_offsets");
@@ -342,9 +345,11 @@ static int read_length(const struct weights_file *f, uint64_t *length, struct er
 		return r;
 	memcpy(length, b, 8);
 	if (*length > f->io.size - 8)
-		return err_at(e, EINVAL, 0, "the header is said to have %" PRIu64 " bytes, the file has %" PRIu64, *length, f->io.size);
+		return err_at(e, EINVAL, 0, "the header is said to have %" PRIu64 " bytes, the file has %" PRIu64,
+			      *length, f->io.size);
 	if (*length > largest_header)
-		return err_at(e, EFBIG, 0, "a header of %" PRIu64 " bytes, at most %" PRIu64 " are read", *length, largest_header);
+		return err_at(e, EFBIG, 0, "a header of %" PRIu64 " bytes, at most %" PRIu64 " are read",
+			      *length, largest_header);
 	if (b[8] != '{')
 		return err_at(e, EINVAL, 8, "expected the header to begin with '{', found byte 0x%02x", b[8]);
 	return 0;

@@ -137,12 +137,13 @@ int shards_check(struct weights *w, const struct shard_index *x, const char *ind
 		}
 	int r = 0;
 	if (misplaced)
-		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is not in the file that the index names (%" PRIu64 " are not)",
-				 first_misplaced, misplaced);
+		r = weights_warn(w, index_path, "index mismatch",
+				 "'%.150s' is not in the file that the index names (%" PRIu64 " are not)", first_misplaced, misplaced);
 	if (!r && unlisted)
-		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is not in the index (%" PRIu64 " are not)", first_unlisted, unlisted);
+		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is not in the index (%" PRIu64 " are not)",
+				 first_unlisted, unlisted);
 	if (!r && found < x->n_entries)
-		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is in the index but in no file (%" PRIu64 " are not)", first_missing,
-				 (uint64_t)x->n_entries - found);
+		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is in the index but in no file (%" PRIu64 " are)",
+				 first_missing, (uint64_t)x->n_entries - found);
 	return r < 0 ? err_nomem(e) : 0;
 }

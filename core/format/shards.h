@@ -19,8 +19,8 @@ struct shard_index {
 };
 
 /*
- * Read an index into `a`. Errors: EINVAL for what is not one, for a tensor that is in it twice, and for a file name that is
- * absolute, empty or leads upwards; EFBIG, ENOMEM, EIO.
+ * Read an index into `a`. Errors: EINVAL for what is not one, for a tensor that is in it twice, and for a file name
+ * that is absolute, empty or leads upwards; EFBIG, ENOMEM, EIO.
  */
 int shards_read_index(const struct io *io, struct arena *a, struct shard_index *out, struct err *e);
 

@@ -7,8 +7,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct value_limits limits = {.count = 3000};
-	int (*const parsers[])(struct arena *, const char *, size_t, const struct value_limits *, struct value *, struct err *) =
-		{json_parse, json_parse_loose};
+	int (*const parsers[])(struct arena *, const char *, size_t, const struct value_limits *, struct value *,
+			       struct err *) = {json_parse, json_parse_loose};
 	for (size_t i = 0; i < COUNT(parsers); i++) {
 		struct arena a = {0};
 		struct value v;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The bytes as a file; and as a header, with a length before and some data behind it, which a mutator would seldom get right. */
+/* The bytes as a file; and as a header, with a length before and some data behind it, seldom got right by mutation. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	enum { DATA = 256 };

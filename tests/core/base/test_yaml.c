@@ -29,8 +29,8 @@ static void card(void **state)
 	bool b;
 	int64_t i;
 	assert_int_equal(parse("license: apache-2.0\nlanguage: [en, no]\nbase_model: 'it''s'\ntags:\n- a\n- \"b\\n\"\n"
-			       "empty:\ntilde: ~\nyes: True\nn: 12\nf: 1.5e-3\nv: 1.2.3\nhex: 0x10\ndate: 2024-01-02\nquoted: \"12\"\n"
-			       "neg: -7\ntext: |\n  two\n  lines\n"), 0);
+			       "empty:\ntilde: ~\nyes: True\nn: 12\nf: 1.5e-3\nv: 1.2.3\nhex: 0x10\n"
+			       "date: 2024-01-02\nquoted: \"12\"\nneg: -7\ntext: |\n  two\n  lines\n"), 0);
 	assert_string_equal(value_str(value_get(&v, "license")), "apache-2.0");
 	assert_string_equal(value_get(&v, "language")->arr.items[1].str.s, "no");	/* Norwegian, not false */
 	assert_string_equal(value_str(value_get(&v, "base_model")), "it's");

@@ -1,4 +1,4 @@
-/* Element types: every value of the small floats, rounding, and the block types against an independent implementation. */
+/* Element types: all values of small floats, rounding, and the block types against an independent implementation. */
 #include "core/format/memory_file.h"
 
 #include "core/format/dtype.h"
@@ -79,7 +79,8 @@ static void eight_bits(void **state)
 	(void)state;
 	for (uint32_t b = 0; b < 256; b++) {
 		same(one(DTYPE_F8_E4M3, b), (b & 127) == 127 ? NAN : small(b, 4, 3, 7));
-		same(one(DTYPE_F8_E5M2, b), (b & 0x7c) != 0x7c ? small(b, 5, 2, 15) : b & 3 ? NAN : b >> 7 ? -INFINITY : INFINITY);
+		same(one(DTYPE_F8_E5M2, b), (b & 0x7c) != 0x7c ? small(b, 5, 2, 15) :
+		     b & 3 ? NAN : b >> 7 ? -INFINITY : INFINITY);
 		same(one(DTYPE_F8_E8M0, b), b == 255 ? NAN : ldexp(1, (int)b - 127));
 		same(one(DTYPE_F8_E4M3FNUZ, b), b == 128 ? NAN : small(b, 4, 3, 8));
 		same(one(DTYPE_F8_E5M2FNUZ, b), b == 128 ? NAN : small(b, 5, 2, 16));

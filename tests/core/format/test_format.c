@@ -1,4 +1,4 @@
-/* What all formats share: the expected fate of every file under tests/bad, reading ranges, shards, failing resources. */
+/* What all formats share: the expected fate of the files under tests/bad, reading ranges, shards, failing resources. */
 #include "core/format/memory_file.h"
 
 #include "core/base/value.h"
@@ -9,7 +9,8 @@
 
 static const char *errno_name(int r)
 {
-	return r == -EINVAL ? "EINVAL" : r == -ENOTSUP ? "ENOTSUP" : r == -EFBIG ? "EFBIG" : r == -E2BIG ? "E2BIG" : "another errno";
+	return r == -EINVAL ? "EINVAL" : r == -ENOTSUP ? "ENOTSUP" : r == -EFBIG ? "EFBIG" :
+	       r == -E2BIG ? "E2BIG" : "another errno";
 }
 
 /* Every tensor's first and last values, so that the sanitizers see what offsets lead to. */
@@ -56,7 +57,8 @@ static int one_bad_file(const char *path, const char *outcome, const char *words
 		r = read_some(&w, &e);
 	if (strcmp(outcome, "ok") && strcmp(outcome, "warning")) {
 		if (!r || strcmp(errno_name(r), outcome) || !strstr(e.msg, words) || e.code != -r)
-			print_error("%s: expected %s '%s', found %s '%s'\n", path, outcome, words, r ? errno_name(r) : "success", e.msg);
+			print_error("%s: expected %s '%s', found %s '%s'\n", path, outcome, words,
+				    r ? errno_name(r) : "success", e.msg);
 		else
 			good = 1;
 	} else if (r < 0) {
@@ -66,8 +68,8 @@ static int one_bad_file(const char *path, const char *outcome, const char *words
 		for (size_t i = 0; i < w.n_warnings; i++)
 			hits += !strcmp(w.warnings[i].problem, words);
 		if (!strcmp(outcome, "warning") ? !hits : w.n_warnings)
-			print_error("%s: expected %s '%s', found %zu warnings, the first '%s'\n", path, outcome, words, w.n_warnings,
-				    w.n_warnings ? w.warnings[0].problem : "");
+			print_error("%s: expected %s '%s', found %zu warnings, the first '%s'\n", path, outcome, words,
+				    w.n_warnings, w.n_warnings ? w.warnings[0].problem : "");
 		else
 			good = 1;
 	} else {
@@ -126,7 +128,8 @@ static void ranges(void **state)
 	float *f = malloc(N * sizeof *f);
 	for (uint32_t i = 0; i < N; i++)
 		values[i] = (uint16_t)i;
-	size_t len = safetensors(file, "{\"a\":{\"dtype\":\"U16\",\"shape\":[100,300],\"data_offsets\":[0,60000]}}", values, sizeof values);
+	size_t len = safetensors(file, "{\"a\":{\"dtype\":\"U16\",\"shape\":[100,300],\"data_offsets\":[0,60000]}}",
+				 values, sizeof values);
 	assert_int_equal(open_bytes(&w, file, len, &e), 0);
 	const struct tensor *t = weights_find(&w, "a");
 	assert_non_null(t);
@@ -294,9 +297,10 @@ static void failing(void **state)
 {
 	(void)state;
 	static const char *const files[] = {
-		"safetensors/every-type.safetensors", "safetensors/trailing-bytes.safetensors", "safetensors/overlap.safetensors",
-		"safetensors/metadata-nested.safetensors", "safetensors/metadata-duplicate.safetensors", "gguf/every-kind.gguf",
-		"gguf/quantised.gguf", "gguf/duplicate-key.gguf", "gguf/long-name.gguf", "gguf/misaligned.gguf", "gguf/odd-magic.gguf",
+		"safetensors/every-type.safetensors", "safetensors/trailing-bytes.safetensors",
+		"safetensors/overlap.safetensors", "safetensors/metadata-nested.safetensors",
+		"safetensors/metadata-duplicate.safetensors", "gguf/every-kind.gguf", "gguf/quantised.gguf",
+		"gguf/duplicate-key.gguf", "gguf/long-name.gguf", "gguf/misaligned.gguf", "gguf/odd-magic.gguf",
 	};
 	for (size_t i = 0; i < COUNT(files); i++) {
 		char full[256];

@@ -210,8 +210,9 @@ static void windows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_kind), cmocka_unit_test(spans), cmocka_unit_test(versions), cmocka_unit_test(quantisation),
-		cmocka_unit_test(declared_quantisation), cmocka_unit_test(alignment), cmocka_unit_test(split), cmocka_unit_test(windows),
+		cmocka_unit_test(every_kind), cmocka_unit_test(spans), cmocka_unit_test(versions),
+		cmocka_unit_test(quantisation), cmocka_unit_test(declared_quantisation), cmocka_unit_test(alignment),
+		cmocka_unit_test(split), cmocka_unit_test(windows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,8 +140,7 @@ static void large(void **state)
 	free(file);
 }
 
-/* A header over 100 MB is beyond what the reference reads, not beyond what can be read. Mostly padding: a sparse file's zeros
- * are not allowed, so that spaces are written. */
+/* A header over 100 MB is beyond what the reference reads, not beyond what can be read. */
 static void header_over_100_megabytes(void **state)
 {
 	(void)state;

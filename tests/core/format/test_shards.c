@@ -20,8 +20,8 @@ static void reads(void **state)
 	struct arena a = {0};
 	struct shard_index x;
 	struct err e = ERR_INIT;
-	assert_int_equal(read_text("{\"metadata\":{\"total_size\":9},\"weight_map\":{\"b\":\"two\",\"a\":\"one\",\"d\":\"one\",\"c\":\"two\"}}",
-				   &a, &x, &e), 0);
+	assert_int_equal(read_text("{\"metadata\":{\"total_size\":9},"
+				   "\"weight_map\":{\"b\":\"two\",\"a\":\"one\",\"d\":\"one\",\"c\":\"two\"}}", &a, &x, &e), 0);
 	assert_int_equal(x.n_files, 2);
 	assert_string_equal(x.files[0], "one");
 	assert_string_equal(x.files[1], "two");
@@ -38,9 +38,11 @@ static void refuses(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "{\"weight_map\":{\"a\":\"../x\"}}", "{\"weight_map\":{\"a\":\"x/../../y\"}}",
-		"{\"weight_map\":{\"a\":\"..\"}}", "{\"weight_map\":{\"a\":\"x/..\"}}", "{\"weight_map\":{\"a\":\"\"}}",
-		"{\"weight_map\":{\"a\":\"x\\u0000y\"}}", "{\"weight_map\":{\"a\":1}}", "{\"weight_map\":{\"a\":\"x\",\"a\":\"y\"}}",
+		"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "{\"weight_map\":{\"a\":\"../x\"}}",
+		"{\"weight_map\":{\"a\":\"x/../../y\"}}", "{\"weight_map\":{\"a\":\"..\"}}",
+		"{\"weight_map\":{\"a\":\"x/..\"}}", "{\"weight_map\":{\"a\":\"\"}}",
+		"{\"weight_map\":{\"a\":\"x\\u0000y\"}}", "{\"weight_map\":{\"a\":1}}",
+		"{\"weight_map\":{\"a\":\"x\",\"a\":\"y\"}}",
 		"{\"weight_map\":[]}", "{}", "[]", "", "{\"weight_map\":",
 	};
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -54,7 +56,8 @@ static void refuses(void **state)
 	struct arena a = {0};
 	struct shard_index x;
 	struct err e = ERR_INIT;
-	assert_int_equal(read_text("{\"weight_map\":{\"a\":\"sub/..x\",\"b\":\"..x/y\"}}", &a, &x, &e), 0);	/* lead nowhere */
+	/* dots that lead nowhere */
+	assert_int_equal(read_text("{\"weight_map\":{\"a\":\"sub/..x\",\"b\":\"..x/y\"}}", &a, &x, &e), 0);
 	arena_release(&a);
 }
 
