@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x7461726e };	/* "tarn" */
+enum { APPLICATION_ID = 0x7461726e /* "tarn" */, BUSY_MS = 20000 };
 
 static const char *const sql[] = {
 #define X(name, text) [Q_##name] = text,
@@ -102,7 +102,7 @@ static int connect(const struct catalog *c, struct connection **out, struct err 
 	int r = rc == SQLITE_OK ? 0 : say(c, e, k->db, rc);
 	if (!r) {
 		sqlite3_extended_result_codes(k->db, 1);
-		sqlite3_busy_timeout(k->db, 20000);
+		sqlite3_busy_timeout(k->db, BUSY_MS);
 		r = run(c, k->db, "PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA synchronous=NORMAL;"
 			"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;", e);
 	}
@@ -372,14 +372,29 @@ int catalog_do(struct catalog *c, enum query q, struct err *e, const char *fmt, 
 	return r;
 }
 
-int catalog_begin(struct catalog *c, struct err *e)
+static int begin_locked(struct catalog *c, struct err *e)
 {
-	pthread_mutex_lock(&c->write_lock);
 	int r = c->depth ? 0 : run(c, c->writer->db, "BEGIN IMMEDIATE", e);
 	if (r < 0)
 		pthread_mutex_unlock(&c->write_lock);
 	else
 		c->depth++;
+	return r;
+}
+
+int catalog_begin(struct catalog *c, struct err *e)
+{
+	pthread_mutex_lock(&c->write_lock);
+	return begin_locked(c, e);
+}
+
+int catalog_try_begin(struct catalog *c, struct err *e)
+{
+	if (pthread_mutex_trylock(&c->write_lock))
+		return err_set(e, EBUSY, "another thread is writing the catalog");
+	sqlite3_busy_timeout(c->writer->db, 0);		/* nor for another process */
+	int r = begin_locked(c, e);
+	sqlite3_busy_timeout(c->writer->db, BUSY_MS);
 	return r;
 }
 

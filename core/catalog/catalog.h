@@ -42,6 +42,7 @@ int64_t catalog_number(struct catalog *c, enum query q, int64_t fallback, const 
 int catalog_do(struct catalog *c, enum query q, struct err *e, const char *fmt, ...);
 
 int catalog_begin(struct catalog *c, struct err *e);
+int catalog_try_begin(struct catalog *c, struct err *e);	/* EBUSY at once when another thread or process writes */
 int catalog_commit(struct catalog *c, struct err *e);
 void catalog_rollback(struct catalog *c);
 

@@ -14,6 +14,7 @@ X(MODEL_PUT, "INSERT INTO model(id,name,root,flags,state,mtime,uid,gid,mode,iden
 	"VALUES(?1,?2,?3,?4,0,?5,?6,?7,?8,?9,0,?10,?11,?12,?13)")
 X(MODEL_PLACE, "SELECT root,dir,single,layout,revision,name FROM model WHERE id=?1")
 X(MODEL_STATE, "UPDATE model SET state=?2, flags=?3 WHERE id=?1")
+X(STATES_CLEAR, "UPDATE model SET state=0")
 X(MODEL_FLAGS, "UPDATE model SET flags=?2 WHERE id=?1")
 X(MODEL_COMPUTED, "UPDATE model SET computed=computed|?2 WHERE id=?1")
 X(MODEL_DROP, "DELETE FROM model WHERE id=?1")

@@ -8,6 +8,18 @@
 
 enum { GRAVES = 4096 };
 
+struct view_model view_model_copy(const struct view_model *m)
+{
+	struct view_model c = {
+		.id = m->id, .name = m->name, .uid = m->uid, .gid = m->gid, .mode = m->mode, .root = m->root,
+		.mtime_ns = m->mtime_ns, .identity = m->identity,
+	};
+	atomic_init(&c.flags, atomic_load(&m->flags));
+	atomic_init(&c.state, atomic_load(&m->state));
+	atomic_init(&c.computed, atomic_load(&m->computed));
+	return c;
+}
+
 struct view *view_ref(struct view *v)
 {
 	atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
@@ -152,7 +164,7 @@ int view_builder_add(struct view_builder *b, const struct view_model *m, const c
 	if (b->n >= UINT32_MAX || mem_grow(&b->models, &b->cap, b->n + 1) < 0 || intern(b, name, &at) < 0)
 		return -ENOMEM;
 	struct view_model *d = &b->models[b->n++];
-	memcpy(d, m, sizeof *d);	/* not shared yet */
+	*d = view_model_copy(m);
 	d->name = at;
 	return 0;
 }

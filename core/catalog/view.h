@@ -44,6 +44,9 @@ struct view {
 	uint32_t n_graves;
 };
 
+/* A copy of its own, of one that others may be growing. */
+struct view_model view_model_copy(const struct view_model *m);
+
 struct view *view_ref(struct view *v);
 void view_unref(struct view *v);	/* NULL is fine */
 

@@ -1,6 +1,7 @@
 /* The life of a running lake: opening, the background thread, progress, stopping. */
 #include "core/job/index_internal.h"
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 
 #include <errno.h>
@@ -130,6 +131,27 @@ static int load_known(struct index *ix, struct err *e)
 	return 0;
 }
 
+/* What an older way of looking found is looked for again. */
+static int check_version(struct index *ix, struct err *e)
+{
+	int64_t version = (int64_t)(hash64(TARN_VERSION, strlen(TARN_VERSION), SIGNATURE_VERSION) >> 1);
+	if (catalog_number(ix->catalog, Q_META_GET, 0, "s", "version") == version)
+		return 0;
+	int r = catalog_begin(ix->catalog, e);
+	if (r < 0)
+		return r;
+	r = catalog_do(ix->catalog, Q_STATES_CLEAR, e, "");
+	if (!r)
+		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "lineage", (int64_t)0);
+	if (!r)
+		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "version", version);
+	if (r < 0) {
+		catalog_rollback(ix->catalog);
+		return r;
+	}
+	return catalog_commit(ix->catalog, e);
+}
+
 static int open_parts(struct index *ix, const struct index_options *o, struct err *e)
 {
 	int r = lake_open(&ix->lake, o->lakes, o->n_lakes, e);
@@ -142,6 +164,8 @@ static int open_parts(struct index *ix, const struct index_options *o, struct er
 		r = catalog_open(&ix->catalog, o->catalog, e);
 	if (r == 0)
 		r = open_lock(ix, e);
+	if (r == 0)
+		r = check_version(ix, e);
 	if (r == 0)
 		r = load_known(ix, e);
 	if (r == 0 && !ix->named && (r = update_names(ix)) < 0)

@@ -68,6 +68,8 @@ int index_need_model(struct index *ix, uint32_t id, int state, const struct canc
 int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e);
 bool index_lineage_known(struct index *ix, const struct view *v);
 bool index_settled_lineage(struct index *ix);	/* of the lake as it is now */
+/* More is known of a model: flags and computed bits are added, the state grows. */
+void index_note_model(struct index *ix, uint32_t id, uint32_t flags, int state, uint64_t computed);
 void index_note_error(struct index *ix, const struct err *e);	/* for index_status.last_error */
 
 struct view *index_view(struct index *ix);		/* a reference: view_unref */

@@ -100,19 +100,6 @@ static int store_finding(struct index *ix, struct finding *f, struct err *e)
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)f->id, (int64_t)VIEW_SIGNED, (int64_t)f->flags);
 }
 
-/* Show it in the view of now. States only grow. */
-static void show(struct index *ix, const struct finding *f)
-{
-	struct view *v = index_view(ix);
-	struct view_model *m = (struct view_model *)view_by_id(v, f->id);
-	if (m) {
-		atomic_fetch_or(&m->flags, f->flags);
-		if (m->state < f->state)
-			atomic_store(&m->state, (uint8_t)f->state);
-	}
-	view_unref(v);
-}
-
 static int store_findings(struct index *ix, struct finding *f, size_t n, struct err *e)
 {
 	int r = catalog_begin(ix->catalog, e);
@@ -127,7 +114,7 @@ static int store_findings(struct index *ix, struct finding *f, size_t n, struct 
 		r = catalog_commit(ix->catalog, e);
 	for (size_t i = 0; i < n && !r; i++)
 		if (f[i].inspected)
-			show(ix, &f[i]);
+			index_note_model(ix, f[i].id, f[i].flags, f[i].state, 0);
 	return r;
 }
 

@@ -68,7 +68,7 @@ static int build(struct index *ix, const struct scan *s, bool named, struct view
 		struct view_model m = describe(&s->models[i], named);
 		const struct view_model *known = old ? view_by_name(old, s->models[i].id) : NULL;
 		if (known && known->identity == m.identity) {
-			m = *known;
+			m = view_model_copy(known);
 		} else {
 			/* a model that was only named so far keeps the number it was seen with */
 			m.id = known && !known->identity ? known->id : (uint32_t)++ix->last_id;
@@ -138,10 +138,39 @@ static int put_unread(struct index *ix, const struct scan *s, struct err *e)
 	return catalog_commit(ix->catalog, e);
 }
 
+static void grow(struct view_model *m, uint32_t flags, uint8_t state, uint64_t computed)
+{
+	atomic_fetch_or(&m->flags, flags);
+	atomic_fetch_or(&m->computed, computed);
+	if (m->state < state)
+		atomic_store(&m->state, state);
+}
+
+/* What was found out between the making of a view and its publishing. Called with the lock. */
+static void inherit(const struct view *old, struct view *now)
+{
+	for (uint32_t i = 0; i < now->n; i++) {
+		const struct view_model *m = view_by_id(old, now->models[i].id);
+		if (m)
+			grow(&now->models[i], m->flags, m->state, m->computed);
+	}
+}
+
+void index_note_model(struct index *ix, uint32_t id, uint32_t flags, int state, uint64_t computed)
+{
+	pthread_mutex_lock(&ix->lock);
+	struct view_model *m = (struct view_model *)view_by_id(ix->view, id);
+	if (m)
+		grow(m, flags, (uint8_t)state, computed);
+	pthread_mutex_unlock(&ix->lock);
+}
+
 void publish(struct index *ix, struct view *now)
 {
 	pthread_mutex_lock(&ix->lock);
 	struct view *old = ix->view;
+	if (old)
+		inherit(old, now);
 	ix->view = now;
 	ix->status.generation = now->generation;
 	ix->status.models = now->n;

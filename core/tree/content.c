@@ -134,10 +134,34 @@ static int size_row(void *arg, const struct catalog_row *r)
 	return 1;
 }
 
+static struct recent_size *recent_of(struct tree *t, uint64_t ino)
+{
+	return &t->recent[hash_mix(ino) % COUNT(t->recent)];
+}
+
+static void remember(struct tree *t, uint64_t ino, uint64_t size)
+{
+	pthread_mutex_lock(&t->recent_lock);
+	*recent_of(t, ino) = (struct recent_size){ino, size};
+	pthread_mutex_unlock(&t->recent_lock);
+}
+
+static int64_t recall(struct tree *t, uint64_t ino)
+{
+	pthread_mutex_lock(&t->recent_lock);
+	const struct recent_size *s = recent_of(t, ino);
+	int64_t size = s->ino == ino ? (int64_t)s->size : -1;
+	pthread_mutex_unlock(&t->recent_lock);
+	return size;
+}
+
 int64_t stored_size(struct tree *t, struct view *v, struct node n)
 {
 	const struct row *row = &rows[n.kind];
 	unsigned slot = t->slot[stored_kind(n)];
+	int64_t recent = recall(t, node_ino(n));
+	if (recent >= 0)
+		return recent;
 	if (slot) {
 		const struct view_model *m = view_by_id(v, n.model);
 		if (!m || !(atomic_load_explicit(&m->computed, memory_order_relaxed) >> (slot - 1) & 1))
@@ -158,8 +182,9 @@ static void store(struct render *r, const struct tree_file *f)
 	unsigned slot = t->slot[stored_kind(r->node)];
 	struct catalog *c = tree_catalog(t);
 	struct err e = ERR_INIT;
-	/* A catalog that cannot be written costs only the keeping. */
-	if (catalog_begin(c, &e) < 0)
+	remember(t, node_ino(r->node), f->size);
+	/* A catalog that cannot be written costs only the keeping; who answers the kernel does not wait for it. */
+	if ((r->cancel ? catalog_begin(c, &e) : catalog_try_begin(c, &e)) < 0)
 		return;
 	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, (int64_t)stored_kind(r->node), (int64_t)stored_x(r->node),
 				      (int64_t)f->size, f->data, (size_t)f->size) :
@@ -171,13 +196,8 @@ static void store(struct render *r, const struct tree_file *f)
 		catalog_rollback(c);
 	else
 		rc = catalog_commit(c, &e);
-	if (rc < 0 || !slot)
-		return;
-	struct view *now = index_view(t->index);	/* the view may have changed meanwhile */
-	const struct view_model *m = view_by_id(now, r->node.model);
-	if (m)
-		atomic_fetch_or(&((struct view_model *)m)->computed, 1ull << (slot - 1));
-	view_unref(now);
+	if (rc == 0 && slot)
+		index_note_model(t->index, r->node.model, 0, 0, 1ull << (slot - 1));
 }
 
 static int content_row(void *arg, const struct catalog_row *row)

@@ -17,6 +17,7 @@ void graph_release(struct graph *g)
 
 struct load {
 	struct graph *g;
+	struct tree *t;
 	struct view *v;
 	uint32_t child;		/* 0: the first column says */
 };
@@ -33,7 +34,8 @@ static int member_row(void *arg, const struct catalog_row *r)
 {
 	struct load *l = arg;
 	uint32_t id = (uint32_t)catalog_int(r, 0);
-	return view_by_id(l->v, id) ? add_node(l->g, id) : 0;
+	const struct view_model *m = view_by_id(l->v, id);
+	return m && model_shown(l->t, m) ? add_node(l->g, id) : 0;
 }
 
 static int edge_row(void *arg, const struct catalog_row *r)
@@ -44,7 +46,8 @@ static int edge_row(void *arg, const struct catalog_row *r)
 		.child = l->child ? l->child : (uint32_t)catalog_int(r, 0), .parent = (uint32_t)catalog_int(r, k),
 		.weight = catalog_null(r, k + 2) ? NAN : catalog_real(r, k + 2), .confidence = catalog_real(r, k + 3), .distance = NAN,
 	};
-	if (!view_by_id(l->v, d.child) || !view_by_id(l->v, d.parent))
+	const struct view_model *c = view_by_id(l->v, d.child), *p = view_by_id(l->v, d.parent);
+	if (!c || !p || !model_shown(l->t, c) || !model_shown(l->t, p))
 		return 0;
 	strncpy(d.relation, catalog_text(r, k + 1, NULL), sizeof d.relation - 1);
 	strncpy(d.basis, catalog_text(r, k + 4, NULL), sizeof d.basis - 1);
@@ -65,7 +68,7 @@ static int in_view_order(const void *a, const void *b, void *arg)
 
 int graph_of_family(struct graph *g, struct tree *t, struct view *v, uint32_t member, struct err *e)
 {
-	struct load l = {.g = g, .v = v};
+	struct load l = {.g = g, .t = t, .v = v};
 	int64_t root = catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)member);
 	*g = (struct graph){0};
 	int r = root ? catalog_each(tree_catalog(t), Q_FAMILY_MEMBERS, e, member_row, &l, "i", root) : add_node(g, member);
@@ -89,11 +92,12 @@ static int edge_order(const void *a, const void *b, void *arg)
 
 int graph_of_lake(struct graph *g, struct tree *t, struct view *v, struct err *e)
 {
-	struct load l = {.g = g, .v = v};
+	struct load l = {.g = g, .t = t, .v = v};
 	*g = (struct graph){0};
 	int r = 0;
 	for (uint32_t i = 0; i < v->n && !r; i++)
-		r = add_node(g, v->models[i].id);
+		if (model_shown(t, &v->models[i]))
+			r = add_node(g, v->models[i].id);
 	if (!r)
 		r = catalog_each(tree_catalog(t), Q_EDGE_ALL, e, edge_row, &l, "");
 	if (!r && g->n_edges)

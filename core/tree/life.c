@@ -61,6 +61,7 @@ int tree_new(struct tree **out, struct index *ix, const struct tree_options *o, 
 	if (!t)
 		return err_nomem(e);
 	*t = (struct tree){.index = ix, .o = *o, .uid = geteuid(), .gid = getegid()};
+	pthread_mutex_init(&t->recent_lock, NULL);
 	number_slots(t);
 	int r = check_version(t, e);
 	unsigned workers = o->workers ? o->workers : pool_cores();
@@ -80,6 +81,7 @@ void tree_free(struct tree *t)
 	if (!t)
 		return;
 	flight_free(t->flight);
+	pthread_mutex_destroy(&t->recent_lock);
 	free(t);
 }
 

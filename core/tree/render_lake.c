@@ -28,14 +28,6 @@ int render_generation(struct render *r)
 	return 0;
 }
 
-/* --- what everyone may see: with allow_other, lake-wide files leave out what the model's mode keeps private --- */
-
-static bool shown(struct render *r, const struct view_model *m)
-{
-	const struct tree_options *o = tree_opts(r->tree);
-	return m && (!o->others || o->share_all || (m->mode & 0004));
-}
-
 static int need_all(struct render *r, enum view_state s)
 {
 	int rc = 0;
@@ -123,7 +115,7 @@ int render_lake_models(struct render *r)
 		return err_nomem(r->err);
 	table_begin(&tb, r->out, r->json, "model path format architecture dtype parameters bytes license root problems");
 	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
-		if (shown(r, &r->view->models[order[i]]))
+		if (model_shown(r->tree, &r->view->models[order[i]]))
 			rc = model_row(r, &tb, &r->view->models[order[i]]);
 		if (cancel_asked(r->cancel))
 			rc = -ECANCELED;
@@ -159,7 +151,7 @@ int render_lake_problems(struct render *r)
 	table_begin(&x.tb, r->out, r->json, "model file problem detail");
 	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
 		x.m = &r->view->models[order[i]];
-		if ((x.m->flags & VIEW_PROBLEMS) && shown(r, x.m))
+		if ((x.m->flags & VIEW_PROBLEMS) && model_shown(r->tree, x.m))
 			rc = catalog_each(tree_catalog(r->tree), Q_PROBLEMS, r->err, problem_row, &x, "i", (int64_t)x.m->id);
 	}
 	table_end(&x.tb);
@@ -179,7 +171,10 @@ int render_unread(struct render *r)
 {
 	struct table tb;
 	table_begin(&tb, r->out, r->json, "path bytes reason");
-	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &tb, "");
+	const struct tree_options *o = tree_opts(r->tree);
+	int rc = 0;
+	if (!o->others || o->share_all)		/* these files have no model whose mode could say who may know of them */
+		rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &tb, "");
 	table_end(&tb);
 	return rc;
 }

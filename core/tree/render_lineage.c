@@ -75,6 +75,7 @@ int render_neighbours(struct render *r)
 struct lake_edge { uint32_t child, parent; double weight, confidence; char relation[16], basis[24]; };
 
 struct lake_edges {
+	struct tree *t;
 	struct view *v;
 	struct lake_edge *e;
 	size_t n, cap;
@@ -90,7 +91,8 @@ static int lake_row(void *arg, const struct catalog_row *row)
 				.weight = real_or_nan(row, 3), .confidence = catalog_real(row, 4)};
 	strncpy(d->relation, catalog_text(row, 2, NULL), sizeof d->relation - 1);
 	strncpy(d->basis, catalog_text(row, 5, NULL), sizeof d->basis - 1);
-	if (view_by_id(l->v, d->child) && view_by_id(l->v, d->parent))
+	const struct view_model *c = view_by_id(l->v, d->child), *p = view_by_id(l->v, d->parent);
+	if (c && p && model_shown(l->t, c) && model_shown(l->t, p))
 		l->n++;
 	return 0;
 }
@@ -105,7 +107,7 @@ static int by_child(const void *a, const void *b, void *arg)
 
 int render_lake_lineage(struct render *r)
 {
-	struct lake_edges l = {.v = r->view};
+	struct lake_edges l = {.t = r->tree, .v = r->view};
 	struct table tb;
 	int rc = catalog_each(tree_catalog(r->tree), Q_EDGE_ALL, r->err, lake_row, &l, "");
 	if (rc == 0 && l.n)

@@ -81,6 +81,11 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 	return file_attr(t, v, n, a);
 }
 
+bool model_shown(const struct tree *t, const struct view_model *m)
+{
+	return !t->o.others || t->o.share_all || (m->mode & 0004);
+}
+
 bool model_has(const struct view_model *m, uint32_t needs)
 {
 	return !(needs & ~(m->flags | (m->state < VIEW_INSPECTED ? VIEW_WEIGHTS : 0)));

@@ -5,6 +5,11 @@
 #include "core/job/index.h"
 #include "core/tree/content.h"
 
+#include <pthread.h>
+
+/* Sizes of what was computed lately: known also when the catalog could not keep them. */
+struct recent_size { uint64_t ino, size; };
+
 struct tree {
 	struct index *index;
 	struct tree_options o;
@@ -15,6 +20,8 @@ struct tree {
 	void (*stale)(void *arg, uint64_t dir, const char *name);
 	void *stale_arg;
 	_Atomic uint64_t files_computed;
+	pthread_mutex_t recent_lock;
+	struct recent_size recent[4096];
 };
 
 /* May this node be opened now without computing; what is stored of it: size, or -1. */
