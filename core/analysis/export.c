@@ -61,9 +61,10 @@ static int rename_entry(struct export *x, struct export_entry *t, const char *ar
 	t->name = arena_strdup(&x->arena, hf.name);
 	if (!t->name)
 		return err_nomem(e);
-	t->add = hf.minus_one ? -1 : 0;
-	if (hf.minus_one)
+	if (part != DIFF_NONE && x->c->parts[part].offset != 0) {
 		t->how = EXPORT_CONVERT;
+		t->add = x->c->parts[part].offset;
+	}
 	if (part != DIFF_NONE && x->c->parts[part].rope_heads) {
 		t->how = EXPORT_ROWS;
 		t->part = part;

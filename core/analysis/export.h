@@ -28,7 +28,7 @@ struct export_entry {
 	uint32_t tensor, part;		/* part: rows are read through it, DIFF_NONE: as stored */
 	uint8_t how;			/* export_internal.h's own */
 	uint32_t row;			/* of the delta's diff */
-	double add;			/* to each value */
+	float add;			/* to each value */
 };
 
 struct export {

@@ -110,7 +110,7 @@ int export_values(const struct export *x, const struct export_entry *t, uint64_t
 	}
 	if (!r && t->add != 0)
 		for (uint64_t i = 0; i < n; i++)
-			out[i] = (float)(out[i] + t->add);
+			out[i] += t->add;
 	return r;
 }
 

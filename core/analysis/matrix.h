@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MATRIX_MAX = 64 };
+enum { MATRIX_MAX = 64, MATRIX_EIGEN_MAX = 256 };
 
-/* Eigenvalues of the symmetric a (n x n, row-major, destroyed), ascending in w; a's column i becomes vector i when vectors is
+/* Eigenvalues of the symmetric a (n x n, n <= MATRIX_EIGEN_MAX, row-major, destroyed), ascending in w; a's column i becomes vector i when vectors is
  * true. Householder tridiagonalisation and implicit QL (Martin, Reinsch, Wilkinson 1968; Dubrulle et al. 1968). */
 bool matrix_eigen(double *a, size_t n, double *w, bool vectors);
 

@@ -8,7 +8,7 @@
 
 struct entry {
 	const char *gguf, *hf;	/* below "blk.N." and "model.layers.N." (or the family's own), or whole names */
-	bool transpose, minus_one;
+	bool transpose;
 };
 
 struct family {
@@ -17,53 +17,53 @@ struct family {
 	const struct entry *outside, *inside;
 };
 
-#define END {NULL, NULL, false, false}
+#define END {NULL, NULL, false}
 
 static const struct entry llama_outside[] = {
-	{"token_embd", "model.embed_tokens", 0, 0}, {"output_norm", "model.norm", 0, 0}, {"output", "lm_head", 0, 0}, END,
+	{"token_embd", "model.embed_tokens", 0}, {"output_norm", "model.norm", 0}, {"output", "lm_head", 0}, END,
 };
 static const struct entry llama_inside[] = {
-	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
-	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
-	{"attn_output", "self_attn.o_proj", 0, 0}, {"attn_q_norm", "self_attn.q_norm", 0, 0},
-	{"attn_k_norm", "self_attn.k_norm", 0, 0}, {"attn_qkv", "self_attn.qkv_proj", 0, 0},
-	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+	{"attn_norm", "input_layernorm", 0}, {"ffn_norm", "post_attention_layernorm", 0},
+	{"attn_q", "self_attn.q_proj", 0}, {"attn_k", "self_attn.k_proj", 0}, {"attn_v", "self_attn.v_proj", 0},
+	{"attn_output", "self_attn.o_proj", 0}, {"attn_q_norm", "self_attn.q_norm", 0},
+	{"attn_k_norm", "self_attn.k_norm", 0}, {"attn_qkv", "self_attn.qkv_proj", 0},
+	{"ffn_gate", "mlp.gate_proj", 0}, {"ffn_up", "mlp.up_proj", 0}, {"ffn_down", "mlp.down_proj", 0}, END,
 };
 static const struct entry phi3_inside[] = {
-	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
-	{"attn_qkv", "self_attn.qkv_proj", 0, 0}, {"attn_output", "self_attn.o_proj", 0, 0},
-	{"ffn_up", "mlp.gate_up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+	{"attn_norm", "input_layernorm", 0}, {"ffn_norm", "post_attention_layernorm", 0},
+	{"attn_qkv", "self_attn.qkv_proj", 0}, {"attn_output", "self_attn.o_proj", 0},
+	{"ffn_up", "mlp.gate_up_proj", 0}, {"ffn_down", "mlp.down_proj", 0}, END,
 };
 static const struct entry starcoder_inside[] = {
-	{"attn_norm", "input_layernorm", 0, 0}, {"ffn_norm", "post_attention_layernorm", 0, 0},
-	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
-	{"attn_output", "self_attn.o_proj", 0, 0}, {"ffn_up", "mlp.c_fc", 0, 0}, {"ffn_down", "mlp.c_proj", 0, 0}, END,
+	{"attn_norm", "input_layernorm", 0}, {"ffn_norm", "post_attention_layernorm", 0},
+	{"attn_q", "self_attn.q_proj", 0}, {"attn_k", "self_attn.k_proj", 0}, {"attn_v", "self_attn.v_proj", 0},
+	{"attn_output", "self_attn.o_proj", 0}, {"ffn_up", "mlp.c_fc", 0}, {"ffn_down", "mlp.c_proj", 0}, END,
 };
 static const struct entry gemma_outside[] = {
-	{"token_embd", "model.embed_tokens", 0, 0}, {"output_norm", "model.norm", 0, 1}, {"output", "lm_head", 0, 0}, END,
+	{"token_embd", "model.embed_tokens", 0}, {"output_norm", "model.norm", 0}, {"output", "lm_head", 0}, END,
 };
 static const struct entry gemma_inside[] = {
-	{"attn_norm", "input_layernorm", 0, 1}, {"ffn_norm", "post_attention_layernorm", 0, 1},
-	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
-	{"attn_output", "self_attn.o_proj", 0, 0},
-	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+	{"attn_norm", "input_layernorm", 0}, {"ffn_norm", "post_attention_layernorm", 0},
+	{"attn_q", "self_attn.q_proj", 0}, {"attn_k", "self_attn.k_proj", 0}, {"attn_v", "self_attn.v_proj", 0},
+	{"attn_output", "self_attn.o_proj", 0},
+	{"ffn_gate", "mlp.gate_proj", 0}, {"ffn_up", "mlp.up_proj", 0}, {"ffn_down", "mlp.down_proj", 0}, END,
 };
 /* Gemma 2 and 3 norm before and after: what is ffn_norm elsewhere stands before the feed-forward. */
 static const struct entry gemma2_inside[] = {
-	{"attn_norm", "input_layernorm", 0, 1}, {"post_attention_norm", "post_attention_layernorm", 0, 1},
-	{"ffn_norm", "pre_feedforward_layernorm", 0, 1}, {"post_ffw_norm", "post_feedforward_layernorm", 0, 1},
-	{"attn_q", "self_attn.q_proj", 0, 0}, {"attn_k", "self_attn.k_proj", 0, 0}, {"attn_v", "self_attn.v_proj", 0, 0},
-	{"attn_q_norm", "self_attn.q_norm", 0, 1}, {"attn_k_norm", "self_attn.k_norm", 0, 1},
-	{"attn_output", "self_attn.o_proj", 0, 0},
-	{"ffn_gate", "mlp.gate_proj", 0, 0}, {"ffn_up", "mlp.up_proj", 0, 0}, {"ffn_down", "mlp.down_proj", 0, 0}, END,
+	{"attn_norm", "input_layernorm", 0}, {"post_attention_norm", "post_attention_layernorm", 0},
+	{"ffn_norm", "pre_feedforward_layernorm", 0}, {"post_ffw_norm", "post_feedforward_layernorm", 0},
+	{"attn_q", "self_attn.q_proj", 0}, {"attn_k", "self_attn.k_proj", 0}, {"attn_v", "self_attn.v_proj", 0},
+	{"attn_q_norm", "self_attn.q_norm", 0}, {"attn_k_norm", "self_attn.k_norm", 0},
+	{"attn_output", "self_attn.o_proj", 0},
+	{"ffn_gate", "mlp.gate_proj", 0}, {"ffn_up", "mlp.up_proj", 0}, {"ffn_down", "mlp.down_proj", 0}, END,
 };
 static const struct entry gpt2_outside[] = {
-	{"token_embd", "transformer.wte", 0, 0}, {"position_embd", "transformer.wpe", 0, 0},
-	{"output_norm", "transformer.ln_f", 0, 0}, {"output", "lm_head", 0, 0}, END,
+	{"token_embd", "transformer.wte", 0}, {"position_embd", "transformer.wpe", 0},
+	{"output_norm", "transformer.ln_f", 0}, {"output", "lm_head", 0}, END,
 };
 static const struct entry gpt2_inside[] = {
-	{"attn_norm", "ln_1", 0, 0}, {"ffn_norm", "ln_2", 0, 0}, {"attn_qkv", "attn.c_attn", 1, 0},
-	{"attn_output", "attn.c_proj", 1, 0}, {"ffn_up", "mlp.c_fc", 1, 0}, {"ffn_down", "mlp.c_proj", 1, 0}, END,
+	{"attn_norm", "ln_1", 0}, {"ffn_norm", "ln_2", 0}, {"attn_qkv", "attn.c_attn", 1},
+	{"attn_output", "attn.c_proj", 1}, {"ffn_up", "mlp.c_fc", 1}, {"ffn_down", "mlp.c_proj", 1}, END,
 };
 
 static const struct family families[] = {
@@ -122,8 +122,6 @@ bool hf_name(const char *architecture, const char *name, struct hf_tensor *out)
 		snprintf(out->name, sizeof out->name, "%s.%.*s.%s%s", f->block, (int)digits, name + 4, e->hf, kind);
 	else
 		snprintf(out->name, sizeof out->name, "%s%s", e->hf, kind);
-	bool weight = kind[1] == 'w';
-	out->transpose = e->transpose && weight;
-	out->minus_one = e->minus_one && weight;
+	out->transpose = e->transpose && kind[1] == 'w';
 	return true;
 }

@@ -11,7 +11,6 @@
 struct hf_tensor {
 	char name[160];
 	bool transpose;		/* stored inputs x outputs there (GPT-2's Conv1D) */
-	bool minus_one;		/* the converter adds 1 (Gemma's norms) */
 };
 
 /* Is the architecture (general.architecture) one of those? */
