@@ -1,0 +1,158 @@
+"""compute=on|cached, the queue, and real computations (docs/semantics.md, "Computing")."""
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from harness import check, eventually, fails_with, main, model, safetensors, same, SLOW, small_lake, write
+
+
+def huge(lake, *names):
+    """Models of 26 GB in six tensors that weigh nothing on disk: quickly sampled, and their statistics take as long as
+    anybody waits."""
+    for name in names:
+        write(os.path.join(lake, name, 'config.json'), '{"model_type": "blob"}')
+        safetensors(os.path.join(lake, name, 'model.safetensors'),
+                    {f'blob.{i}.weight': ('F32', (1 << 18, 4096)) for i in range(6)})
+    return lake
+
+
+def names_below(path):
+    return sorted(os.path.relpath(os.path.join(d, n), path) for d, ds, fs in os.walk(path) for n in ds + fs)
+
+
+def test_cached_shows_what_is_known(t):
+    """What has not been computed is not listed, and ENODATA by name; nothing is done in the background; nothing is read."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    with_all = names_below(m.path('models/alpha'))
+    tensors = m.read('models/alpha/tensors.tsv')
+    statistics = m.read('exact/alpha/statistics.tsv')
+    m.umount()
+    m = t.mount(lake, 'compute=cached')
+    same(m.read('models/alpha/tensors.tsv'), tensors, 'what was computed')
+    same(m.read('exact/alpha/statistics.tsv'), statistics, 'exact, too')
+    check('tensors.tsv' in os.listdir(m.path('models/alpha')), 'listed')
+    check('tensors.tsv' not in os.listdir(m.path('models/org/beta')), 'not listed')
+    fails_with(errno.ENODATA, os.stat, m.path('models/org/beta/tensors.tsv'))
+    fails_with(errno.ENODATA, m.read, 'exact/org--beta/statistics.tsv')
+    check(set(names_below(m.path('models/alpha'))) <= set(with_all), 'nothing new')
+    subprocess.run(['grep', '-r', 'x', m.point], capture_output=True, check=False)
+    same(m.status()['computed'], 0, 'computations')
+    same(m.status()['bytes read'], 0, 'bytes read')
+
+
+def test_cached_on_an_unknown_lake(t):
+    """Names only, at once, and still no work."""
+    m = t.mount(small_lake(t.lake()), 'compute=cached')
+    same(sorted(os.listdir(m.path('models'))), ['alpha', 'org'], 'models')
+    subprocess.run(['grep', '-r', 'x', m.point], capture_output=True, check=False)
+    same(m.status()['computed'], 0, 'computations')
+
+
+def busy(t, *options, n=4):
+    lake = huge(t.lake(), *[f'h{i}' for i in range(n)])
+    return t.mount(small_lake(lake), 'jobs=1', *options).settle(80)
+
+
+def test_the_queue_is_full(t):
+    """EBUSY beyond the cap, for what would have to be computed only; then room again."""
+    m = busy(t, 'queue=2')
+    ps = []
+    for i in range(3):      # one runs, two wait
+        ps.append(t.start('cat', m.path(f'exact/h{i}/statistics.tsv')))
+        eventually(lambda n=i: m.status()['running'] + m.status()['queued'] == n + 1, 10, f'computation {i}')
+    fails_with(errno.EBUSY, m.read, 'exact/h3/statistics.tsv')
+    check(m.read('models/alpha/metadata/dtype').endswith(b'\n'), 'what is known')
+    for p in ps:
+        p.send_signal(signal.SIGINT)
+        p.wait(10)
+    eventually(lambda: m.status()['running'] == 0, 10, 'the end')
+    check(len(m.read('exact/alpha/statistics.tsv')) > 100, 'room again')
+
+
+def test_interrupting_a_real_computation(t):
+    """The reader is free within 0.2 s, the pass over 26 GB ends within 2, and nothing of it is kept."""
+    m = busy(t)
+    path = m.path('exact/h0/statistics.tsv')
+    estimate = os.stat(path).st_size
+    for number in signal.SIGINT, signal.SIGKILL:
+        before = m.status()['bytes read']
+        p = t.start('cat', path)
+        eventually(lambda b=before: m.status()['bytes read'] > b + 50e6, 20, 'the pass')
+        began = time.monotonic()
+        p.send_signal(number)
+        p.wait(10)
+        took = time.monotonic() - began
+        check(took < (5 if SLOW else 0.2), f'free after {took:.3f} s')
+        eventually(lambda: m.status()['running'] == 0, 20 if SLOW else 2, 'the end of the pass')
+        same(os.stat(path).st_size, estimate, 'still an estimate')
+    same(sorted(os.listdir(m.path('exact/h0'))), sorted(os.listdir(m.path('exact/alpha'))), 'listing')
+
+
+def test_readers_are_not_delayed(t):
+    """While whole weights are read, what is known is read at once."""
+    m = busy(t)
+    ps = [t.start('cat', m.path(f'exact/h{i}/statistics.tsv')) for i in range(4)]
+    eventually(lambda: m.status()['running'] == 1, 10, 'the pass')
+    m.read('models/alpha/metadata.json')
+    times = []
+    for _ in range(20):
+        began = time.monotonic()
+        m.read('models/alpha/metadata.json')
+        os.listdir(m.path('models/org'))
+        times.append(time.monotonic() - began)
+    check(sorted(times)[10] < (1 if SLOW else 0.05), f'median {sorted(times)[10] * 1000:.1f} ms')
+    for p in ps:
+        p.kill()
+
+
+def test_one_real_computation(t):
+    lake = t.lake()
+    model(lake, 'wide', layers=2, hidden=1024, vocab=32768)
+    m = t.mount(lake).settle()
+    before = m.status()['computed']
+    read_before = m.status()['bytes read']
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(m.read('exact/wide/statistics.tsv'))) for _ in range(100)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    same(len(set(got)), 1, 'contents')
+    same(m.status()['computed'] - before, 1, 'computations')
+    size = os.path.getsize(os.path.join(lake, 'wide/model.safetensors'))
+    read_ = m.status()['bytes read'] - read_before
+    check(read_ < size * 1.1 + 1e6, f'one pass over {size} bytes read {read_}')
+
+
+def test_sigterm_in_a_computation(t):
+    """SIGTERM to the daemon in the middle of a pass: it ends cleanly, and at once."""
+    m = busy(t)
+    p = t.start('cat', m.path('exact/h0/statistics.tsv'))
+    before = m.status()['bytes read']
+    eventually(lambda: m.status()['bytes read'] > before + 50e6, 20, 'the pass')
+    began = time.monotonic()
+    m.signal(signal.SIGTERM)
+    same(m.ended(10), 0, 'exit status')
+    check(time.monotonic() - began < (10 if SLOW else 3), 'ended after', time.monotonic() - began)
+    check(p.wait(5) != 0, 'the reader was told')
+
+
+def test_killed_in_a_computation(t):
+    """SIGKILL in the middle of a pass: the catalog is whole, and the next mount computes it."""
+    m = busy(t, n=1)
+    before = m.status()['bytes read']
+    p = t.start('cat', m.path('exact/h0/statistics.tsv'))
+    eventually(lambda: m.status()['bytes read'] > before + 50e6, 20, 'the pass')
+    m.kill()
+    p.wait(5)
+    t.run('umount', m.point)
+    m = t.mount().settle()
+    check(len(m.read('exact/alpha/statistics.tsv')) > 100, 'works')
+    same(m.read('lake/problems.tsv').count(b'\n'), 1, 'no problems')
+
+
+main()
