@@ -20,9 +20,13 @@ static bool has_extension(const struct format *f, const char *name)
 	return strcasestr(f->extensions, word);
 }
 
-/* A format by a file's extension: what it says it is. */
+/* A format by a file's extension: what it says it is. Several have a claim to .bin; one has most of the files. */
 static const char *format_by_extension(const char *name)
 {
+	const char *dot = strrchr(path_base(name), '.');
+
+	if (dot && !strcasecmp(dot, ".bin"))
+		return "pytorch";
 	for (size_t i = 0; formats[i]; i++)
 		if (has_extension(formats[i], name))
 			return formats[i]->name;
@@ -79,16 +83,29 @@ static size_t gather(struct chosen *c, size_t first)
 	return n - first;
 }
 
+/* A file's format by its first bytes, by its name where they say nothing. */
+static const char *format_of(struct looking *l, const struct scan_file *file)
+{
+	cleanup_io struct io io = IO_INIT;
+	const struct format *f = NULL;
+
+	if (!file->broken && !lake_open_file(l->in->lake, l->in->root, file->path, &io, NULL))
+		f = format_probe(&io, NULL);
+	return f ? f->name : format_by_extension(file->name);
+}
+
 /* Which containers there are: the one that is read first. */
 static void put_formats(struct looking *l, const char *read)
 {
 	struct facts *f = &l->out->facts;
 
 	facts_put(f, "formats", read, FACT_MEASURED, NULL);
-	for (int also = 0; also < 2; also++)
-		for (size_t i = 0; i < l->in->n_files; i++)
-			if (l->in->files[i].kind == (also ? SCAN_WEIGHTS_ALSO : SCAN_WEIGHTS) && (also || !read))
-				facts_put(f, "formats", format_by_extension(l->in->files[i].name), FACT_INFERRED, NULL);
+	for (size_t i = 0; i < l->in->n_files && !read; i++)
+		if (l->in->files[i].kind == SCAN_WEIGHTS)
+			facts_put(f, "formats", format_by_extension(l->in->files[i].name), FACT_INFERRED, NULL);
+	for (size_t i = 0; i < l->in->n_files; i++)
+		if (l->in->files[i].kind == SCAN_WEIGHTS_ALSO)
+			facts_put(f, "formats", format_of(l, &l->in->files[i]), FACT_MEASURED, NULL);
 }
 
 /* All of a set as one; 0, 1 when it cannot be (a problem says why), -ENOMEM. */

@@ -314,6 +314,29 @@ static void odd_files(void **state)
 	temp_release(&t);
 }
 
+/* The same weights in several containers: one is read, all are said. */
+static void containers(void **state)
+{
+	struct temp t;
+	struct seen s = {0};
+	char all[100] = "";
+
+	(void)state;
+	temp_init(&t);
+	temp_text(&t, "m/config.json", config);
+	put_weights(&t, "m/model.safetensors", two_layers);
+	temp_write(&t, "m/model.gguf", "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+	temp_text(&t, "m/pytorch_model.bin", "who knows");
+	look(&s, &t, "m");
+	is(&s, "format", "safetensors");
+	for (size_t i = 0; i < s.it.facts.n_facts; i++)
+		if (!strcmp(s.it.facts.facts[i].key, "formats"))
+			snprintf(all + strlen(all), sizeof all - strlen(all), " %s", s.it.facts.facts[i].value);
+	assert_string_equal(all, " safetensors gguf pytorch");
+	done(&s);
+	temp_release(&t);
+}
+
 static void base_named_without_relation(void **state)
 {
 	struct temp t;
@@ -443,7 +466,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole), cmocka_unit_test(broken_documents), cmocka_unit_test(broken_weights), cmocka_unit_test(shards),
-		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(base_named_without_relation),
+		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(containers), cmocka_unit_test(base_named_without_relation),
 		cmocka_unit_test(faults), cmocka_unit_test(real_lake),
 	};
 
