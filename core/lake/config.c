@@ -255,7 +255,13 @@ void modules_facts(struct facts *f, const struct value *modules, const char *fil
 	facts_put(f, "task", "sentence-similarity", FACT_INFERRED, file);
 }
 
-void manifest_facts(struct facts *f, const struct value *manifest, const char *file)
+void ollama_facts(struct facts *f, const struct value *config, const char *file)
 {
-	facts_put(f, "revision", value_str(value_path(manifest, "config.digest")), FACT_DECLARED, file);
+	facts_put(f, "quantization", value_str(value_get(config, "file_type")), FACT_DECLARED, file);
+	facts_put(f, "model_type", value_str(value_get(config, "model_family")), FACT_DECLARED, file);
+}
+
+void gptq_facts(struct facts *f, const struct value *config, const char *file)
+{
+	put_bits(f, "gptq", config, file);
 }

@@ -26,7 +26,8 @@ void tokenizer_facts(struct facts *f, const struct value *config, const char *fi
 void pipeline_facts(struct facts *f, const struct value *index, const char *file);	/* diffusers' model_index.json */
 void modules_facts(struct facts *f, const struct value *modules, const char *file);	/* sentence-transformers */
 void generation_facts(struct facts *f, const struct value *config, const char *file);
-void manifest_facts(struct facts *f, const struct value *manifest, const char *file);	/* Ollama */
+void ollama_facts(struct facts *f, const struct value *config, const char *file);	/* of a tag in its store */
+void gptq_facts(struct facts *f, const struct value *config, const char *file);		/* quantize_config.json */
 
 /* --- declared.c --- */
 void declare_bases(struct facts *f, const struct value *bases, const char *relation, const char *file);

@@ -97,7 +97,8 @@ static const struct document {
 	{"trainer_state.json", 32 << 20, evaluations_of_trainer},
 	{"all_results.json", 1 << 20, evaluations_of_results},
 	{"eval_results.json", 1 << 20, evaluations_of_results},
-	{"manifest.json", 1 << 20, manifest_facts},
+	{"ollama-config.json", 1 << 20, ollama_facts},
+	{"quantize_config.json", 1 << 20, gptq_facts},
 };
 
 static const struct scan_file *find(const struct inspect_input *in, const char *name)

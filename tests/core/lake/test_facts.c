@@ -184,7 +184,7 @@ static void adapters(void **state)
 static void wrong_kinds(void **state)
 {
 	static void (*const readers[])(struct facts *, const struct value *, const char *) = {
-		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, manifest_facts, declare_mergekit,
+		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, ollama_facts, gptq_facts, declare_mergekit,
 		evaluations_of_results, evaluations_of_trainer, evaluations_of_card,
 	};
 	static const char *const odd[] = {
