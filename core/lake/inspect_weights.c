@@ -108,6 +108,26 @@ static void put_formats(struct looking *l, const char *read)
 			facts_put(f, "formats", format_of(l, &l->in->files[i]), FACT_MEASURED, NULL);
 }
 
+struct shelf {
+	const struct inspect_input *in;
+	const struct scan_file *const *files;
+};
+
+/* A file that one of the set names as lying beside it. */
+static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io, struct err *e)
+{
+	const struct shelf *s = ctx;
+	const char *path = s->files[file]->path;
+	size_t len = (size_t)(path_base(path) - path);
+	cleanup_free char *full = mem_alloc(len + strlen(name) + 1);
+
+	if (!full)
+		return err_nomem(e);
+	memcpy(full, path, len);
+	strcpy(full + len, name);
+	return lake_open_file(s->in->lake, s->in->root, full, io, e);
+}
+
 /* All of a set as one; 0, 1 when it cannot be (a problem says why), -ENOMEM. */
 static int open_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
 		    struct weights *w, struct err *e)
@@ -128,7 +148,7 @@ static int open_set(struct looking *l, const struct scan_file *const *files, con
 			io_close(&ios[k]);
 		facts_problem_err(&l->out->facts, names[i - 1], r, &why);
 	} else {
-		r = weights_open_io(w, ios, names, n, &why);
+		r = weights_open_beside(w, ios, names, n, &(struct beside){open_beside, &(struct shelf){l->in, files}}, &why);
 		for (i = 0; r && i + 1 < n && strncmp(why.msg, names[i], strlen(names[i])); i++)
 			;	/* the message begins with the name of the file that is to blame */
 		if (r && r != -ENOMEM)

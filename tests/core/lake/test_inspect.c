@@ -337,6 +337,48 @@ static void containers(void **state)
 	temp_release(&t);
 }
 
+static void copy(const struct temp *t, const char *from, const char *to)
+{
+	cleanup_io struct io io = IO_INIT;
+	cleanup_free char *data = NULL;
+	size_t len;
+
+	assert_int_equal(io_open(&io, AT_FDCWD, from, NULL), 0);
+	assert_int_equal(io_slurp(&io, 1 << 20, &data, &len, NULL), 0);
+	temp_write(t, to, data, len);
+}
+
+/* ONNX keeps large tensors in files of their own, found beside it and opened as all files of the lake are. */
+static void external_data(void **state)
+{
+	const char *source = getenv("TARN_SOURCE");
+	struct temp t;
+	struct seen s = {0};
+	char path[4096];
+
+	(void)state;
+	if (!source)
+		skip();
+	temp_init(&t);
+	snprintf(path, sizeof path, "%s/tests/core/format/data/archives/external.onnx", source);
+	copy(&t, path, "d/m/external.onnx");
+	strcat(path, ".data");
+	copy(&t, path, "d/m/external.onnx.data");
+	look(&s, &t, "d/m");
+	is(&s, "format", "onnx");
+	assert_true(s.it.open);
+	is(&s, "tensors", "2");
+	assert_int_equal(s.it.facts.n_problems, 0);
+	done(&s);
+	snprintf(path, sizeof path, "%s/d/m/external.onnx.data", t.dir);
+	unlink(path);
+	look(&s, &t, "d/m");
+	assert_false(s.it.open);
+	problem(&s, "external.onnx", "malformed", "missing");
+	done(&s);
+	temp_release(&t);
+}
+
 static void base_named_without_relation(void **state)
 {
 	struct temp t;
@@ -466,7 +508,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole), cmocka_unit_test(broken_documents), cmocka_unit_test(broken_weights), cmocka_unit_test(shards),
-		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(containers), cmocka_unit_test(base_named_without_relation),
+		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(containers), cmocka_unit_test(external_data), cmocka_unit_test(base_named_without_relation),
 		cmocka_unit_test(faults), cmocka_unit_test(real_lake),
 	};
 
