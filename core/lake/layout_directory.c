@@ -7,7 +7,11 @@
 
 #include "core/lake/sets.h"
 
+#include <errno.h>
 #include <string.h>
+#include <strings.h>
+
+enum { MANY_ARRAYS = 64 };
 
 static bool any(const struct walker *w, const struct place *p, const struct listing *l)
 {
@@ -54,23 +58,25 @@ static int add_sidecars(struct walker *w, struct owner *o, const struct listing 
 	return 0;
 }
 
-/* Config, card and tokenizer of a folder whose weight files are all of one model (quantisations) are each file's. */
-static int add_documents(struct walker *w, struct owner *o, const struct listing *l)
+static bool is_document(const struct entry *e)
 {
-	for (size_t i = 0; i < l->n_files; i++) {
-		const struct entry *e = &l->entries[i];
-		bool sidecar = strncmp(e->name, o->stem, o->stem_len) == 0 && e->name[o->stem_len] == '.';
-		int r = 0;
-		if (!sidecar && (e->info.kind == SCAN_CONFIG || e->info.kind == SCAN_CARD || e->info.kind == SCAN_TOKENIZER))
+	return e->info.kind == SCAN_CONFIG || e->info.kind == SCAN_CARD || e->info.kind == SCAN_TOKENIZER;
+}
+
+/* Config, card and tokenizer of a folder whose weight files are all of one model (quantisations) are each file's. */
+static int add_documents(struct walker *w, struct owner *o, const struct listing *l, const uint32_t *documents, size_t n)
+{
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct entry *e = &l->entries[documents[i]];
+		if (strncmp(e->name, o->stem, o->stem_len) != 0 || e->name[o->stem_len] != '.')	/* else: a sidecar */
 			r = owner_add(w, o, o->place->path, e, e->info.kind);
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 /* One set of weights that is a model of its own: dir/stem. */
-static int take_set(struct walker *w, const struct place *p, struct listing *l, size_t set, bool documents)
+static int take_set(struct walker *w, const struct place *p, struct listing *l, size_t set, const uint32_t *documents, size_t n)
 {
 	cleanup_owner struct owner o = {.place = p, .layout = "file"};
 	int r = 0;
@@ -86,8 +92,8 @@ static int take_set(struct walker *w, const struct place *p, struct listing *l, 
 	}
 	if (r == 0)
 		r = add_sidecars(w, &o, l);
-	if (r == 0 && documents)
-		r = add_documents(w, &o, l);
+	if (r == 0)
+		r = add_documents(w, &o, l, documents, n);
 	return r < 0 ? r : owner_finish(w, &o);
 }
 
@@ -100,17 +106,38 @@ static bool is_quantisations(const struct listing *l)
 	return l->n_sets > 0;
 }
 
+static bool is_numpy(const struct name *n)
+{
+	return strcmp(n->ext, "npy") == 0 || strcmp(n->ext, "npz") == 0;
+}
+
+/* A folder of very many arrays is a data set. */
+static bool is_data(const struct listing *l)
+{
+	size_t arrays = 0;
+	for (size_t i = 0; i < l->n_sets; i++)
+		arrays += is_numpy(set_name(l, &l->sets[i]));
+	return arrays > MANY_ARRAYS;
+}
+
 static int take_sets(struct walker *w, const struct place *p, struct listing *l, bool only_own, bool named)
 {
-	bool documents = named || is_quantisations(l);
-	for (size_t i = 0; i < l->n_sets; i++) {
-		if (only_own && !set_is_own(l, &l->sets[i]))
-			continue;
-		int r = take_set(w, p, l, i, documents);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	size_t n = 0;
+	int r = 0;
+	bool data = !named && is_data(l);
+	cleanup_free uint32_t *documents = mem_array(l->n_files, sizeof *documents);
+	if (!documents)
+		return -ENOMEM;
+	bool shared = named || is_quantisations(l);
+	for (size_t i = 0; shared && i < l->n_files; i++)
+		if (is_document(&l->entries[i]))
+			documents[n++] = (uint32_t)i;
+	for (size_t i = 0; i < l->n_sets && r == 0; i++)
+		if (!(only_own && !set_is_own(l, &l->sets[i])) && !(data && is_numpy(set_name(l, &l->sets[i]))))
+			r = take_set(w, p, l, i, documents, n);
+	if (r == 0 && data)
+		r = walk_unread(w, p->root, p->path, "", 0, "a folder of very many NumPy arrays: taken for data");
+	return r;
 }
 
 /* The folder has other models below and its one set of weights has a name of its own: then that file is the model. */

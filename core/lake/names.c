@@ -117,6 +117,8 @@ static const char *leftover(const char *s, size_t stem, const char *ext)
 		return "a random generator's state";
 	if (begins(s, "scaler.") || begins(s, "training_args.") || begins(s, "trainer_state.") || begins(s, "training_state."))
 		return "a trainer's state";
+	if (begins(s, "openvino_") && strcmp(ext, "bin") == 0)
+		return "OpenVINO is not read";
 	return NULL;
 }
 

@@ -338,6 +338,25 @@ static void opaque(void **state)
 	end(&c);
 }
 
+static void many(void **state)
+{
+	struct layout_case c = begin();
+	char path[64];
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(path, sizeof path, "data/%03u.npy", i);
+		temp_file(&c.t, path);
+		snprintf(path, sizeof path, "few/%03u.npz", i);
+		if (i < 2)
+			temp_file(&c.t, path);
+	}
+	temp_files(&c.t, "ov/config.json ov/openvino/openvino_model.bin");
+	scan_all_ways(&c.s, &c.t, "few/000 few/001");
+	assert_text(temp_unread(&c.s), "data: a folder of very many NumPy arrays: taken for data\n"
+		    "ov/openvino/openvino_model.bin: OpenVINO is not read\n");
+	end(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,7 +364,7 @@ int main(void)
 		cmocka_unit_test(the_lake_is_a_model), cmocka_unit_test(quantisations), cmocka_unit_test(adapters),
 		cmocka_unit_test(hub_cache), cmocka_unit_test(hub_contained_and_broken), cmocka_unit_test(diffusers),
 		cmocka_unit_test(sentence_transformers), cmocka_unit_test(only_onnx), cmocka_unit_test(ollama),
-		cmocka_unit_test(image_tools), cmocka_unit_test(training_run), cmocka_unit_test(opaque),
+		cmocka_unit_test(image_tools), cmocka_unit_test(training_run), cmocka_unit_test(opaque), cmocka_unit_test(many),
 	};
 	return cmocka_run_group_tests_name("layouts", tests, NULL, NULL);
 }
