@@ -11,7 +11,7 @@
 /* A part whose values are to be hashed. */
 struct item {
 	uint32_t part, row;	/* row: of a's */
-	bool of_b;
+	bool of_b, constant;
 	uint64_t rows, cols;
 	struct hash128 hash;
 };
@@ -26,17 +26,31 @@ struct search {
 	bool failed;
 };
 
-/* Nothing like its partner: less than half of it is told by it. */
+enum { SMALL = 1 << 16 };
+
+/* Nothing like its partner: less than half of it is told by it. Norms are all alike, but cheap to look for. */
 static bool is_lost(const struct diff_row *r)
 {
 	if (r->status == DIFF_ADDED)
 		return true;
-	return (r->status == DIFF_CHANGED || r->status == DIFF_SHAPE) && r->sums.changed && 2 * r->sums.dd > r->sums.aa;
+	return (r->status == DIFF_CHANGED || r->status == DIFF_SHAPE) && r->sums.changed &&
+	       (2 * r->sums.dd > r->sums.aa || r->sums.elements <= SMALL);
 }
+
+struct hashing {
+	struct hash_state *state;
+	float first;
+	bool constant;		/* all ones, all zeros: found anywhere, that says nothing */
+};
 
 static int hash_tile(void *arg, const struct diff_tile *t)
 {
-	hash_update(arg, t->a, t->nr * t->nc * sizeof *t->a);
+	struct hashing *h = arg;
+	if (!t->row && !t->col)
+		h->first = t->a[0];
+	for (uint64_t i = 0; i < t->nr * t->nc && h->constant; i++)
+		h->constant = t->a[i] == h->first;
+	hash_update(h->state, t->a, t->nr * t->nc * sizeof *t->a);
 	return 0;
 }
 
@@ -46,11 +60,12 @@ static int hash_item(void *arg, size_t i)
 	struct item *it = &s->items[i];
 	const struct diff_model *m = it->of_b ? s->b : s->a;
 	struct err e = ERR_INIT;
-	struct hash_state *h = hash_new();
-	int r = h ? diff_tiles(m, it->part, NULL, DIFF_NONE, 0, it->rows, s->cancel, hash_tile, h, &e) : err_nomem(&e);
+	struct hashing h = {.state = hash_new(), .constant = true};
+	int r = h.state ? diff_tiles(m, it->part, NULL, DIFF_NONE, 0, it->rows, s->cancel, hash_tile, &h, &e) : err_nomem(&e);
 	if (!r)
-		it->hash = hash_digest(h);
-	hash_free(h);
+		it->hash = hash_digest(h.state);
+	it->constant = h.constant;
+	hash_free(h.state);
 	if (!r)
 		return 0;
 	pthread_mutex_lock(&s->lock);
@@ -125,7 +140,7 @@ static void mark(struct diff *d, const struct search *s, bool *found, bool *lost
 				at = it;
 			continue;
 		}
-		if (!at || hash128_cmp(at->hash, it->hash) || at->rows != it->rows || at->cols != it->cols)
+		if (!at || it->constant || hash128_cmp(at->hash, it->hash) || at->rows != it->rows || at->cols != it->cols)
 			continue;
 		struct diff_row *row = &d->rows[it->row];
 		if (row->b != DIFF_NONE)

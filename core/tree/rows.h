@@ -84,6 +84,7 @@ ROW(DIFF_MODEL, "diff/FLATID", DIFF, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPU
 ROW(DIFF_PAIR, "diff/FLATID/OTHER", DIFF_MODEL, ROW_DIR | ROW_HIDDEN | ROW_PAIR | M, VIEW_WEIGHTS, 0)
 ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
 ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors)
+ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain)
 ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
 ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
 ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
