@@ -93,7 +93,7 @@ static const char *family_of(const struct survey *s)
 }
 
 /* Two models differ in a prefix alone when each has but one component: it is said only where it tells things apart. */
-static const char *prefix_of(const struct survey *s, const struct tensor_name *n, char out[64])
+static void prefix_of(const struct survey *s, const struct tensor_name *n, char out[64])
 {
 	char *p = out;
 	bool both = false;
@@ -108,7 +108,6 @@ static const char *prefix_of(const struct survey *s, const struct tensor_name *n
 	}
 	if (both && n->side)
 		stpcpy(p, n->side == 'e' ? "encoder:" : "decoder:");
-	return out;
 }
 
 /* Strings that appear many times are kept once. Open addressing, power of two. */
@@ -192,14 +191,23 @@ static struct part whole(const struct tensor *t, uint32_t index, bool transposed
 	return p;
 }
 
-static int add(struct maker *m, const struct tensor_name *n, const char *base, struct part p, struct err *e)
+/* An opaque name is no role of anything else: it stands alone. */
+static const char *full_role(struct maker *m, const struct tensor_name *n, const char *base)
 {
 	char role[2 * TENSOR_NAME_MAX + 128], prefix[64];
+
+	prefix_of(m->s, n, prefix);
+	if (n->opaque || (!*prefix && !n->bias && !n->lora))
+		return intern(&m->in, base);
+	stpcpy(stpcpy(stpcpy(stpcpy(role, prefix), base), n->bias ? ".bias" : ""), lora_suffix[n->lora]);
+	return intern(&m->in, role);
+}
+
+static int add(struct maker *m, const struct tensor_name *n, const char *base, struct part p, struct err *e)
+{
 	struct canon *c = m->c;
 
-	snprintf(role, sizeof role, "%s%s%s%s", prefix_of(m->s, n, prefix), base, n->bias ? ".bias" : "",
-		 lora_suffix[n->lora]);
-	p.role = intern(&m->in, role);
+	p.role = full_role(m, n, base);
 	if (!p.role || mem_grow(&c->parts, &m->cap, c->n_parts + 1))
 		return err_nomem(e);
 	p.layer = n->layer;

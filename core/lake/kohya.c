@@ -47,6 +47,8 @@ bool kohya_name(const char *name, char *out, size_t size)
 	const char *p, *end;
 	char *o = out;
 
+	if (strncmp(name, "lora_", 5))
+		return false;
 	while (i < COUNT(prefixes) && strncmp(name, prefixes[i].prefix, strlen(prefixes[i].prefix)))
 		i++;
 	if (i == COUNT(prefixes) || len + 32 > size || !(end = strchr(name, '.')))

@@ -62,12 +62,12 @@ static bool number(const char *w, int32_t *out)
 }
 
 /* Flax and torchvision write the number behind an underscore: layers_3, encoder_layer_3. */
-static char *joined_number(char *w)
+static char *joined_number(char *w, const char *end)
 {
-	char *u = strrchr(w, '_');
+	char *u;
 	int32_t v;
 
-	if (!u || u == w || !number(u + 1, &v))
+	if (end == w || end[-1] < '0' || end[-1] > '9' || !(u = strrchr(w, '_')) || u == w || !number(u + 1, &v))
 		return NULL;
 	*u = 0;
 	if (is_container(w))
@@ -89,7 +89,7 @@ static bool words_split(struct words *ws, char *text)
 		if (ws->n + 2 > TENSOR_NAME_WORDS)
 			return false;
 		ws->at[ws->n++] = p;
-		if ((num = joined_number(p)))
+		if ((num = joined_number(p, end)))
 			ws->at[ws->n++] = num;
 		if (!stop)
 			return true;
