@@ -52,13 +52,13 @@ static int file_get(struct tree *t, uint32_t model, uint32_t n, struct file *f)
 	return r < 0 ? r : -ENOENT;
 }
 
-/* Bytes of a name that make its first `depth` components, without the last slash. */
+/* Bytes of a name that make its first `depth` components, without the last slash; 0 when it has no more than these. */
 static size_t prefix_len(const char *name, uint32_t depth)
 {
-	size_t at = 0;
-	for (; depth; depth--)
-		at += strcspn(name + at, "/") + 1;
-	return at ? at - 1 : 0;
+	for (size_t at = 0; name[at]; at++)
+		if (name[at] == '/' && !--depth)
+			return at;
+	return 0;
 }
 
 struct lister {
@@ -144,6 +144,10 @@ static int walk(struct lister *l)
 		l->len = prefix_len(f.name, l->depth);
 		l->prefix = mem_strndup(f.name, l->len);
 		file_release(&f);
+		if (!l->len) {
+			free(l->prefix);
+			return -ESTALE;
+		}
 	} else {
 		l->prefix = mem_strdup("");
 	}
