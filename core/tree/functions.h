@@ -65,6 +65,6 @@ int open_export_delta(struct render *r, struct tree_file **f);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
 RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);
-RENDER(render_diff_tokenizer); RENDER(render_diff_explain);
+RENDER(render_diff_tokenizer); RENDER(render_diff_explain); RENDER(render_audit);
 
 #endif

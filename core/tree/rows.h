@@ -24,6 +24,7 @@ ROW(FILES_DIR, "models/ID/files/DIR", FILES, ROW_DIR | ROW_HIDDEN | M, 0, 0, .li
 ROW(FILES_LINK, "models/ID/files/FILE", FILES, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_file)
 ROW(FILES_SERVED, "models/ID/files/FILE", FILES, ROW_HIDDEN | ROW_STREAM | ROW_EXACT_SIZE | M, 0, 0, .open = open_served, .size = size_served)
 ROW(CITE, "models/ID/cite.bib", MODEL, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 4096, .render = render_cite)
+ROW(AUDIT, "models/ID/audit.tsv", MODEL, ROW_WORK | T | M, 0, 16384, .render = render_audit)
 ROW(PROBLEMS, "models/ID/problems.tsv", MODEL, ROW_LAKE | T | M, 0, 4096, .render = render_problems)
 ROW(TENSORS, "models/ID/tensors.tsv", MODEL, ROW_WORK | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_tensors)
 ROW(SIGNATURE, "models/ID/signature.npy", MODEL, ROW_WORK | ROW_SIGNATURES | M, VIEW_WEIGHTS, 4 << 20, .render = render_signature)
