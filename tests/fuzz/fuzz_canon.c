@@ -7,7 +7,8 @@
 
 enum { MOST = 64, SIDE = 12 };
 
-static int position(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int position(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		    struct err *e)
 {
 	(void)w;
 	(void)e;
@@ -52,8 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	memcpy(text, data, len);
 	text[len] = 0;
-	h = (struct canon_hints){data[0] & 1 ? "llama" : data[0] & 2 ? "GptOssForCausalLM" : NULL, data[1] % 16, data[2] % 8,
-				 data[3] % 8, data[4], data[5] % 16};
+	h = (struct canon_hints){data[0] & 1 ? "llama" : data[0] & 2 ? "GptOssForCausalLM" : NULL, data[1] % 16,
+				 data[2] % 8, data[3] % 8, data[4], data[5] % 16};
 	for (p = text + 6; w.n_tensors < MOST && strlen(p) > 2;) {
 		struct tensor *t = &tensors[w.n_tensors++];
 		uint8_t shape = (uint8_t)p[0], dims = (uint8_t)p[1];

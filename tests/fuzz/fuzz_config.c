@@ -9,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const readers[])(struct facts *, const struct value *, const char *) = {
-		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, ollama_facts, gptq_facts, declare_mergekit,
+		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, ollama_facts, gptq_facts,
+		declare_mergekit,
 		evaluations_of_results, evaluations_of_trainer, evaluations_of_card,
 	};
 	static const struct value_limits limits = {.depth = 64, .count = 3000};

@@ -16,7 +16,8 @@ struct made {
 	uint64_t reads, floats;		/* asked of the container */
 };
 
-static int made_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int made_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		     struct err *e)
 {
 	struct made *m = w->priv;
 

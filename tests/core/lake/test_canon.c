@@ -205,10 +205,13 @@ static void groups(const char *name, struct canon_hints h, size_t kv, size_t n, 
 static void interleaved(void **state)
 {
 	(void)state;
-	groups("gpt_neox.layers.0.attention.query_key_value.weight", (struct canon_hints){.heads = 4, .kv_heads = 4}, 4, 1, 2);
+	groups("gpt_neox.layers.0.attention.query_key_value.weight",
+	       (struct canon_hints){.heads = 4, .kv_heads = 4}, 4, 1, 2);
 	groups("h.0.self_attention.query_key_value.weight", (struct canon_hints){.heads = 3}, 3, 1, 4);
-	groups("transformer.h.0.self_attention.query_key_value.weight", (struct canon_hints){.heads = 8, .kv_heads = 2}, 2, 4, 2);
-	groups("transformer.h.0.self_attention.query_key_value.weight", (struct canon_hints){.heads = 5, .kv_heads = 1}, 1, 5, 2);
+	groups("transformer.h.0.self_attention.query_key_value.weight",
+	       (struct canon_hints){.heads = 8, .kv_heads = 2}, 2, 4, 2);
+	groups("transformer.h.0.self_attention.query_key_value.weight",
+	       (struct canon_hints){.heads = 5, .kv_heads = 1}, 1, 5, 2);
 	groups("model.layers.0.attention.wqkv.weight", (struct canon_hints){.heads = 6, .kv_heads = 3}, 3, 2, 2);
 }
 
@@ -396,8 +399,9 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rope_order), cmocka_unit_test(norms_plus_one), cmocka_unit_test(conv1d), cmocka_unit_test(interleaved), cmocka_unit_test(fused),
-		cmocka_unit_test(experts), cmocka_unit_test(adapters), cmocka_unit_test(frugal), cmocka_unit_test(huge_row),
+		cmocka_unit_test(rope_order),   cmocka_unit_test(norms_plus_one), cmocka_unit_test(conv1d),
+		cmocka_unit_test(interleaved),  cmocka_unit_test(fused),          cmocka_unit_test(experts),
+		cmocka_unit_test(adapters),     cmocka_unit_test(frugal),         cmocka_unit_test(huge_row),
 		cmocka_unit_test(out_of_range), cmocka_unit_test(out_of_memory),
 	};
 

@@ -98,7 +98,8 @@ static const char full[] =
 	"base_model:\n- a/one\n- https://huggingface.co/b/two\n"
 	"model-index:\n- name: x\n  results:\n"
 	"  - task: {type: text-generation, name: Text}\n    dataset: {name: HellaSwag, type: hellaswag}\n"
-	"    metrics:\n    - {type: acc, value: 0.525, name: accuracy}\n    - {name: f1, value: '78.1%'}\n    - {type: none}\n"
+	"    metrics:\n    - {type: acc, value: 0.525, name: accuracy}\n    - {name: f1, value: '78.1%'}\n    - "
+	"{type: none}\n"
 	"---\nbody\n";
 
 static size_t count(const struct facts *f, const char *key)
@@ -145,8 +146,10 @@ static void wrong_kinds(void **state)
 {
 	static const char *const t[] = {
 		"---\nlicense: {a: b}\ntags: {x: 1}\nlanguage: {}\nbase_model: {a: [1]}\nmodel-index: yes\n---\n",
-		"---\nlicense: [[a]]\ntags: 7\nlanguage: 1.5\nbase_model: 3\nmodel-index: [1, {results: 2}, {results: [3, {metrics: 4}]}]\n---\n",
-		"---\nlicense: ~\ntags: ~\nlanguage: ''\nbase_model: ['', ~]\nmodel-index: [{results: [{task: 1, dataset: [2], "
+		"---\nlicense: [[a]]\ntags: 7\nlanguage: 1.5\nbase_model: 3\nmodel-index: [1, {results: 2}, "
+		"{results: [3, {metrics: 4}]}]\n---\n",
+		"---\nlicense: ~\ntags: ~\nlanguage: ''\nbase_model: ['', ~]\nmodel-index: [{results: [{task: 1, "
+		"dataset: [2], "
 		"metrics: [5, {type: {}, value: [1]}, {value: {}}]}]}]\n---\n",
 		"---\nlicense: |\n  a\n  b\n\n---\n",
 	};

@@ -10,11 +10,16 @@ struct doc {
 	struct facts facts;
 };
 
-static void read_doc(struct doc *d, const char *json, void (*facts)(struct facts *, const struct value *, const char *))
+/* JSON with ' for ", which reads better here. */
+static void read_doc(struct doc *d, const char *text, void (*facts)(struct facts *, const struct value *, const char *))
 {
+	char *json = arena_strdup(&d->arena, text);
 	struct value v;
 	struct err e = ERR_INIT;
 
+	for (char *p = json; *p; p++)
+		if (*p == '\'')
+			*p = '"';
 	if (json_parse_loose(&d->arena, json, strlen(json), NULL, &v, &e))
 		fail_msg("%s: %s", json, e.msg);
 	facts(&d->facts, &v, "x.json");
@@ -110,8 +115,9 @@ static void configs(void **state)
 	struct doc d = {0};
 
 	(void)state;
-	read_doc(&d, "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":96,\"num_hidden_layers\":4,"
-		 "\"vocab_size\":256,\"max_position_embeddings\":128,\"torch_dtype\":\"bfloat16\",\"_name_or_path\":\"org/base\"}", config_facts);
+	read_doc(&d, "{'architectures':['LlamaForCausalLM'],'model_type':'llama','hidden_size':96,'num_hidden_layers':4,"
+		 "'vocab_size':256,'max_position_embeddings':128,'torch_dtype':'bfloat16','_name_or_path':'org/base'}",
+		 config_facts);
 	is(&d.facts, "architecture", "LlamaForCausalLM");
 	is(&d.facts, "model_type", "llama");
 	is(&d.facts, "hidden_size", "96");
@@ -126,15 +132,15 @@ static void configs(void **state)
 	assert_string_equal(d.facts.declared[0].relation, "");
 	done(&d);
 	/* multimodal: the language model's numbers stand within */
-	read_doc(&d, "{\"model_type\":\"llava\",\"architectures\":[\"LlavaForConditionalGeneration\"],\"text_config\":{\"model_type\":"
-		 "\"llama\",\"hidden_size\":4096,\"n_layers\":3},\"vision_config\":{\"hidden_size\":1024},\"torch_dtype\":\"torch.float16\"}",
+	read_doc(&d, "{'model_type':'llava','architectures':['LlavaForConditionalGeneration'],'text_config':{'model_type':"
+		 "'llama','hidden_size':4096,'n_layers':3},'vision_config':{'hidden_size':1024},'torch_dtype':'torch.float16'}",
 		 config_facts);
 	is(&d.facts, "model_type", "llava");
 	is(&d.facts, "hidden_size", "4096");
 	is(&d.facts, "layers", "3");
 	is(&d.facts, "dtype", "f16");
 	done(&d);
-	read_doc(&d, "{\"n_embd\":768,\"n_layer\":12,\"n_ctx\":1024,\"_name_or_path\":\"/home/me/gpt2\"}", config_facts);
+	read_doc(&d, "{'n_embd':768,'n_layer':12,'n_ctx':1024,'_name_or_path':'/home/me/gpt2'}", config_facts);
 	is(&d.facts, "hidden_size", "768");
 	is(&d.facts, "context_length", "1024");
 	assert_int_equal(d.facts.n_declared, 0);
@@ -144,12 +150,12 @@ static void configs(void **state)
 static void quantizations(void **state)
 {
 	static const char *const t[][2] = {
-		{"{\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}", "gptq-4bit"},
-		{"{\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}}", "bnb-int8"},
-		{"{\"quantization_config\":{\"load_in_4bit\":true,\"load_in_8bit\":false,\"bnb_4bit_quant_type\":\"nf4\"}}", "bnb-nf4"},
-		{"{\"quantization_config\":{\"quant_method\":\"fp8\"}}", "fp8"},
-		{"{\"quantization\":{\"bits\":4,\"group_size\":64}}", "mlx-4bit"},
-		{"{\"quantization\":\"x\"}", NULL}, {"{\"quantization_config\":null}", NULL}, {"{\"quantization_config\":[1]}", NULL},
+		{"{'quantization_config':{'quant_method':'gptq','bits':4}}", "gptq-4bit"},
+		{"{'quantization_config':{'quant_method':'bitsandbytes','load_in_8bit':true}}", "bnb-int8"},
+		{"{'quantization_config':{'load_in_4bit':true,'load_in_8bit':false,'bnb_4bit_quant_type':'nf4'}}", "bnb-nf4"},
+		{"{'quantization_config':{'quant_method':'fp8'}}", "fp8"},
+		{"{'quantization':{'bits':4,'group_size':64}}", "mlx-4bit"},
+		{"{'quantization':'x'}", NULL}, {"{'quantization_config':null}", NULL}, {"{'quantization_config':[1]}", NULL},
 	};
 
 	(void)state;
@@ -167,7 +173,8 @@ static void adapters(void **state)
 	struct doc d = {0};
 
 	(void)state;
-	read_doc(&d, "{\"peft_type\":\"LORA\",\"base_model_name_or_path\":\"org/base\",\"r\":8,\"task_type\":\"CAUSAL_LM\"}", adapter_facts);
+	read_doc(&d, "{'peft_type':'LORA','base_model_name_or_path':'org/base','r':8,'task_type':'CAUSAL_LM'}",
+		 adapter_facts);
 	is(&d.facts, "base_model", "org/base");
 	is(&d.facts, "adapter_rank", "8");
 	is(&d.facts, "library", "peft");
@@ -175,7 +182,7 @@ static void adapters(void **state)
 	assert_string_equal(d.facts.declared[0].relation, "adapter");
 	assert_true(d.facts.flags & FACTS_ADAPTER);
 	done(&d);
-	read_doc(&d, "{\"model\":\"mlx-community/x\",\"lora_parameters\":{\"rank\":16}}", adapter_facts);
+	read_doc(&d, "{'model':'mlx-community/x','lora_parameters':{'rank':16}}", adapter_facts);
 	is(&d.facts, "base_model", "mlx-community/x");
 	is(&d.facts, "adapter_rank", "16");
 	done(&d);
@@ -184,16 +191,17 @@ static void adapters(void **state)
 static void wrong_kinds(void **state)
 {
 	static void (*const readers[])(struct facts *, const struct value *, const char *) = {
-		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, ollama_facts, gptq_facts, declare_mergekit,
+		config_facts, adapter_facts, tokenizer_facts, pipeline_facts, modules_facts, ollama_facts, gptq_facts,
+		declare_mergekit,
 		evaluations_of_results, evaluations_of_trainer, evaluations_of_card,
 	};
 	static const char *const odd[] = {
-		"[]", "[1]", "null", "3", "\"x\"", "{}",
-		"{\"architectures\":{},\"model_type\":[],\"hidden_size\":\"x\",\"vocab_size\":-1,\"n_layers\":1e30,\"torch_dtype\":3,"
-		"\"auto_map\":[],\"quantization_config\":{\"bits\":[]},\"text_config\":[1],\"results\":[1],\"log_history\":{\"a\":1},"
-		"\"best_metric\":\"x\",\"models\":[1,{\"model\":[]}],\"slices\":[{\"sources\":3},4],\"base_model\":{\"model\":3},"
-		"\"r\":{},\"base_model_name_or_path\":7,\"config\":[],\"model-index\":{}}",
-		"{\"architectures\":[],\"results\":{\"a\":3,\"b\":{\"acc,none\":\"x\",\"f1_stderr,none\":1}},\"log_history\":[1,[2],{}]}",
+		"[]", "[1]", "null", "3", "'x'", "{}",
+		"{'architectures':{},'model_type':[],'hidden_size':'x','vocab_size':-1,'n_layers':1e30,'torch_dtype':3,"
+		"'auto_map':[],'quantization_config':{'bits':[]},'text_config':[1],'results':[1],'log_history':{'a':1},"
+		"'best_metric':'x','models':[1,{'model':[]}],'slices':[{'sources':3},4],'base_model':{'model':3},"
+		"'r':{},'base_model_name_or_path':7,'config':[],'model-index':{}}",
+		"{'architectures':[],'results':{'a':3,'b':{'acc,none':'x','f1_stderr,none':1}},'log_history':[1,[2],{}]}",
 	};
 
 	(void)state;
@@ -214,7 +222,8 @@ static void scores(void **state)
 	struct doc d = {0};
 
 	(void)state;
-	read_doc(&d, "{\"results\":{\"hellaswag\":{\"alias\":\"hellaswag\",\"acc,none\":0.5,\"acc_stderr,none\":0.1,\"acc,strict\":0.25}}}",
+	read_doc(&d, "{'results':{'hellaswag':{'alias':'hellaswag',"
+		 "'acc,none':0.5,'acc_stderr,none':0.1,'acc,strict':0.25}}}",
 		 evaluations_of_results);
 	assert_int_equal(d.facts.n_evaluations, 2);
 	assert_string_equal(d.facts.evaluations[0].task, "hellaswag");
@@ -222,14 +231,15 @@ static void scores(void **state)
 	assert_string_equal(d.facts.evaluations[0].value, "0.5");
 	assert_string_equal(d.facts.evaluations[1].metric, "acc,strict");
 	done(&d);
-	read_doc(&d, "{\"best_metric\":1.5,\"log_history\":[{\"eval_loss\":2,\"step\":1},{\"eval_loss\":1.5,\"eval_runtime\":3},{\"loss\":1}]}",
+	read_doc(&d, "{'best_metric':1.5,'log_history':["
+		 "{'eval_loss':2,'step':1},{'eval_loss':1.5,'eval_runtime':3},{'loss':1}]}",
 		 evaluations_of_trainer);
 	assert_int_equal(d.facts.n_evaluations, 2);
 	assert_string_equal(d.facts.evaluations[0].metric, "best_metric");
 	assert_string_equal(d.facts.evaluations[1].metric, "eval_loss");
 	assert_string_equal(d.facts.evaluations[1].value, "1.5");
 	done(&d);
-	read_doc(&d, "{\"eval_accuracy\":0.75,\"eval_samples\":10,\"train_loss\":1}", evaluations_of_results);
+	read_doc(&d, "{'eval_accuracy':0.75,'eval_samples':10,'train_loss':1}", evaluations_of_results);
 	assert_int_equal(d.facts.n_evaluations, 1);
 	done(&d);
 }
@@ -280,13 +290,15 @@ static struct value text(const char *s)
 static void containers(void **state)
 {
 	struct member gguf[] = {
-		{"general.architecture", text("qwen2")}, {"general.license", text("mit")}, {"qwen2.block_count", {.kind = VALUE_INT, .i = 28}},
+		{"general.architecture", text("qwen2")}, {"general.license", text("mit")},
+		{"qwen2.block_count", {.kind = VALUE_INT, .i = 28}},
 		{"general.base_model.count", {.kind = VALUE_INT, .i = 2}},
 		{"general.base_model.0.repo_url", text("https://huggingface.co/Qwen/Qwen2-7B")},
 		{"general.base_model.1.organization", text("Org")}, {"general.base_model.1.name", text("Name")},
 		{"general.tags", {.kind = VALUE_SPAN, .span = {8, 100000, 1}}},
 	};
-	struct member st[] = {{"ss_network_dim", text("32")}, {"ss_training_finished_at", text("1700000000.5")}, {"modelspec.author", text("me")}};
+	struct member st[] = {{"ss_network_dim", text("32")}, {"ss_training_finished_at", text("1700000000.5")},
+			      {"modelspec.author", text("me")}};
 	struct made m;
 	struct facts f = {0};
 
@@ -362,7 +374,8 @@ static void measured(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(precedence), cmocka_unit_test(cleaning), cmocka_unit_test(configs), cmocka_unit_test(quantizations),
+		cmocka_unit_test(precedence), cmocka_unit_test(cleaning), cmocka_unit_test(configs),
+		cmocka_unit_test(quantizations),
 		cmocka_unit_test(adapters), cmocka_unit_test(wrong_kinds), cmocka_unit_test(scores), cmocka_unit_test(mergekit),
 		cmocka_unit_test(declared_once), cmocka_unit_test(containers), cmocka_unit_test(measured),
 	};

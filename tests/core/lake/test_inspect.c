@@ -68,7 +68,8 @@ static void problem(const struct seen *s, const char *file, const char *what, co
 	const struct facts *f = &s->it.facts;
 
 	for (size_t i = 0; i < f->n_problems; i++)
-		if (!strcmp(f->problems[i].file, file) && !strcmp(f->problems[i].problem, what) && strstr(f->problems[i].detail, detail))
+		if (!strcmp(f->problems[i].file, file) && !strcmp(f->problems[i].problem, what) &&
+		    strstr(f->problems[i].detail, detail))
 			return;
 	for (size_t i = 0; i < f->n_problems; i++)
 		print_message("have %s | %s | %s\n", f->problems[i].file, f->problems[i].problem, f->problems[i].detail);
@@ -86,8 +87,9 @@ static void put_weights(const struct temp *t, const char *path, const char *spec
 
 	buf_char(&b, '{');
 	for (; sscanf(spec, " %199s %lux%lu%n", name, &rows, &cols, &n) == 3; spec += n) {
-		buf_printf(&b, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%lu,%lu],\"data_offsets\":[%lu,%lu]}", at ? "," : "", name, rows,
-			   cols, (unsigned long)at, (unsigned long)(at + 2 * rows * cols));
+		buf_printf(&b, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%lu,%lu],\"data_offsets\":[%lu,%lu]}",
+			   at ? "," : "", name, rows, cols, (unsigned long)at,
+			   (unsigned long)(at + 2 * rows * cols));
 		at += 2 * rows * cols;
 	}
 	buf_char(&b, '}');
@@ -103,7 +105,8 @@ static void put_weights(const struct temp *t, const char *path, const char *spec
 
 static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":6,"
 	"\"num_hidden_layers\":7,\"torch_dtype\":\"bfloat16\",\"num_attention_heads\":2}";
-static const char two_layers[] = "model.embed_tokens.weight 10x6 model.layers.0.mlp.gate_proj.weight 8x6 model.layers.1.mlp.up_proj.weight 8x6";
+static const char two_layers[] = "model.embed_tokens.weight 10x6 model.layers.0.mlp.gate_proj.weight 8x6 "
+				 "model.layers.1.mlp.up_proj.weight 8x6";
 
 static void whole(void **state)
 {
@@ -254,10 +257,13 @@ static void pipeline(void **state)
 
 	(void)state;
 	temp_init(&t);
-	temp_text(&t, "p/model_index.json", "{\"_class_name\":\"StableDiffusionPipeline\",\"unet\":[\"diffusers\",\"UNet2DConditionModel\"]}");
+	temp_text(
+		&t, "p/model_index.json",
+		"{\"_class_name\":\"StableDiffusionPipeline\",\"unet\":[\"diffusers\",\"UNet2DConditionModel\"]}");
 	put_weights(&t, "p/unet/diffusion_pytorch_model.safetensors", "conv_in.weight 4x4");
 	put_weights(&t, "p/text_encoder/model.safetensors",
-		    "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6 text_model.encoder.layers.0.self_attn.k_proj.weight 6x6");
+		    "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6 "
+		    "text_model.encoder.layers.0.self_attn.k_proj.weight 6x6");
 	put_weights(&t, "p/text_encoder_2/model.safetensors", "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6");
 	temp_text(&t, "p/vae/diffusion_pytorch_model.safetensors", "broken");
 	look(&s, &t, "p");
@@ -386,7 +392,8 @@ static void base_named_without_relation(void **state)
 
 	(void)state;
 	temp_init(&t);
-	put_weights(&t, "org/m/adapter_model.safetensors", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight 2x6 "
+	put_weights(&t, "org/m/adapter_model.safetensors",
+		    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight 2x6 "
 		    "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight 6x2");
 	temp_text(&t, "org/m/adapter_config.json", "{\"r\":4,\"peft_type\":\"LORA\"}");
 	temp_text(&t, "org/m/README.md", "---\nbase_model: a/b\n---\n");
@@ -410,7 +417,8 @@ static void faults(void **state)
 	temp_init(&t);
 	put_weights(&t, "m/model-00001-of-00002.safetensors", "h.0.attn.c_attn.weight 6x18");
 	put_weights(&t, "m/model-00002-of-00002.safetensors", "b.weight 2x3");
-	temp_text(&t, "m/model.safetensors.index.json", "{\"weight_map\":{\"b.weight\":\"model-00002-of-00002.safetensors\"}}");
+	temp_text(&t, "m/model.safetensors.index.json",
+		  "{\"weight_map\":{\"b.weight\":\"model-00002-of-00002.safetensors\"}}");
 	temp_text(&t, "m/config.json", config);
 	temp_text(&t, "m/README.md", "---\nlicense: mit\ntags: [a\n---\nhello");
 	open_lake(&s, t.dir);
@@ -507,9 +515,17 @@ static void real_lake(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole), cmocka_unit_test(broken_documents), cmocka_unit_test(broken_weights), cmocka_unit_test(shards),
-		cmocka_unit_test(pipeline), cmocka_unit_test(odd_files), cmocka_unit_test(containers), cmocka_unit_test(external_data), cmocka_unit_test(base_named_without_relation),
-		cmocka_unit_test(faults), cmocka_unit_test(real_lake),
+		cmocka_unit_test(whole),
+		cmocka_unit_test(broken_documents),
+		cmocka_unit_test(broken_weights),
+		cmocka_unit_test(shards),
+		cmocka_unit_test(pipeline),
+		cmocka_unit_test(odd_files),
+		cmocka_unit_test(containers),
+		cmocka_unit_test(external_data),
+		cmocka_unit_test(base_named_without_relation),
+		cmocka_unit_test(faults),
+		cmocka_unit_test(real_lake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
