@@ -75,7 +75,7 @@ static int open_index(struct opened *l, const struct options *o, struct err *e)
 {
 	char **allow = NULL;
 	size_t n_allow = 0;
-	int r = 0;
+	int r = options_outside("catalog", o->catalog, l->lakes, l->n_lakes, e);
 	for (size_t i = 0; !r && i < o->n_allow; i++)
 		r = options_lakes(o->allow[i], &allow, &n_allow, e);
 	struct index_options io = {

@@ -340,6 +340,22 @@ int options_lakes(const char *arg, char ***lakes, size_t *n, struct err *e)
 	return *n ? 0 : err_set(e, EINVAL, "expected the directory of a lake, found ':'");
 }
 
+int options_outside(const char *what, const char *path, char *const *lakes, size_t n, struct err *e)
+{
+	char real[PATH_MAX];
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	cleanup_free char *dir = slash ? mem_strndup(path, MAX((size_t)(slash - path), (size_t)1)) : mem_strdup(".");
+	if (!path || !dir || !realpath(dir, real))
+		return 0;	/* opening it says what is wrong */
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(lakes[i]);
+		if (len == 1 || (!strncmp(real, lakes[i], len) && (!real[len] || real[len] == '/')))
+			return err_set(e, EINVAL, "%s=%.150s: it lies in the lake '%.150s', where nothing is ever written; choose another "
+				       "place", what, path, lakes[i]);
+	}
+	return 0;
+}
+
 void options_free_lakes(char **lakes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -130,6 +130,10 @@ int place_check(struct place *p, const struct options *o, struct err *e)
 		r = absolute(&p->catalog, o->catalog, e);
 	if (!r)
 		r = absolute(&p->log, o->log, e);
+	if (!r)
+		r = options_outside("catalog", p->catalog, p->lakes, p->n_lakes, e);
+	if (!r)
+		r = options_outside("log", p->log, p->lakes, p->n_lakes, e);
 	return r ? r : check_device(o, e);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Bits of view_model.computed: one for each file of a model that can be kept. */
@@ -192,7 +193,39 @@ static void sync_done(void *arg, int result, struct tree_file *f)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static int compute(struct tree *t, uint64_t ino, const char *name, struct tree_file **f, struct err *e)
+/* What happens while somebody waits: may be NULL. */
+struct meanwhile {
+	const struct cancel *cancel;
+	void (*tick)(void *arg, const struct tree_progress *p);	/* about 10 times a second; may be NULL */
+	void *arg;
+	struct tree_progress *progress;
+};
+
+/* Called with the lock. The wait is alive as long as sync_done has not had it. False: cancelled, and left. */
+static bool await(struct tree *t, struct sync *s, struct tree_wait *w, const struct meanwhile *m)
+{
+	bool asked = false;
+	while (!s->done) {
+		struct timespec at;
+		clock_gettime(CLOCK_REALTIME, &at);
+		at.tv_nsec += 100000000;
+		if (at.tv_nsec >= 1000000000)
+			at.tv_sec++, at.tv_nsec -= 1000000000;
+		if (!m || asked)
+			pthread_cond_wait(&s->cond, &s->lock);
+		else if (pthread_cond_timedwait(&s->cond, &s->lock, &at) && m->tick)
+			m->tick(m->arg, m->progress);
+		if (m && !asked && !s->done && cancel_asked(m->cancel)) {
+			asked = true;
+			if (tree_cancel(t, w))
+				return false;
+		}
+	}
+	return true;
+}
+
+static int compute(struct tree *t, uint64_t ino, const char *name, struct tree_file **f, const struct meanwhile *m,
+		   struct err *e)
 {
 	struct sync s = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	struct tree_wait *w;
@@ -200,9 +233,10 @@ static int compute(struct tree *t, uint64_t ino, const char *name, struct tree_f
 	if (r < 0)
 		return err_set(e, -r, "%s", strerror(-r));
 	pthread_mutex_lock(&s.lock);
-	while (!s.done)
-		pthread_cond_wait(&s.cond, &s.lock);
+	bool done = await(t, &s, w, m);
 	pthread_mutex_unlock(&s.lock);
+	if (!done)
+		return err_set(e, EINTR, "interrupted");
 	if (s.result < 0) {
 		struct index_status st;
 		index_status(t->index, &st);
@@ -231,7 +265,7 @@ int tree_wait_path(struct tree *t, const char *path, struct tree_attr *a, struct
 		else
 			r = tree_lookup(t, dir, part, a);
 		for (int tries = 0; r == -EAGAIN && tries < 3; tries++) {
-			r = compute(t, dir, part, NULL, e);
+			r = compute(t, dir, part, NULL, NULL, e);
 			if (r == 0)
 				r = tree_lookup(t, dir, part, a);
 		}
@@ -245,7 +279,7 @@ int tree_wait_list(struct tree *t, uint64_t dir, tree_fill fill, void *arg, stru
 {
 	int r = tree_list(t, dir, 0, fill, arg);
 	for (int tries = 0; r == -EAGAIN && tries < 3; tries++) {
-		r = compute(t, dir, "", NULL, e);
+		r = compute(t, dir, "", NULL, NULL, e);
 		if (r == 0)
 			r = tree_list(t, dir, 0, fill, arg);
 	}
@@ -256,11 +290,21 @@ int tree_wait_open(struct tree *t, uint64_t ino, struct tree_file **f, struct er
 {
 	int r = tree_open(t, ino, f, e);
 	if (r == -EAGAIN)
-		r = compute(t, ino, NULL, f, e);
+		r = compute(t, ino, NULL, f, NULL, e);
 	return r < 0 && e && !e->code ? err_set(e, -r, "%s", strerror(-r)) : r;
 }
 
 /* --- everything exact, ahead of time --- */
+
+static int exact_one(struct tree *t, uint64_t ino, const struct meanwhile *m)
+{
+	struct tree_file *f = NULL;
+	int r = tree_open(t, ino, &f, NULL);
+	if (r == -EAGAIN)
+		r = compute(t, ino, NULL, &f, m, NULL);
+	tree_close(f);
+	return r;
+}
 
 int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void *arg, const struct tree_progress *p),
 		   void *arg, struct err *e)
@@ -268,6 +312,7 @@ int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void
 	static const uint8_t kinds[] = {KIND_EXACT_STATISTICS, KIND_EXACT_FILES};
 	struct view *v = index_view(t->index);
 	struct tree_progress p = {0};
+	const struct meanwhile meanwhile = {c, progress, arg, &p};
 	for (uint32_t i = 0; i < v->n; i++)
 		p.total += (v->models[i].flags & VIEW_WEIGHTS) != 0;
 	for (uint32_t i = 0; i < v->n && !cancel_asked(c); i++) {
@@ -278,12 +323,10 @@ int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void
 		p.model = view_name(v, m);
 		if (progress)
 			progress(arg, &p);
-		for (size_t k = 0; k < COUNT(kinds); k++) {
-			struct tree_file *f = NULL;
-			struct err local = ERR_INIT;
-			failed |= tree_wait_open(t, node_ino((struct node){.kind = kinds[k], .model = m->id}), &f, &local) < 0;
-			tree_close(f);
-		}
+		for (size_t k = 0; k < COUNT(kinds) && !cancel_asked(c); k++)
+			failed |= exact_one(t, node_ino((struct node){.kind = kinds[k], .model = m->id}), &meanwhile) < 0;
+		if (cancel_asked(c))
+			break;
 		p.done++;
 		p.failed += failed;
 	}

@@ -88,7 +88,8 @@ int tree_wait_path(struct tree *t, const char *path, struct tree_attr *a, struct
 int tree_wait_list(struct tree *t, uint64_t dir, tree_fill fill, void *arg, struct err *e);
 int tree_wait_open(struct tree *t, uint64_t ino, struct tree_file **f, struct err *e);
 
-/* Compute exact/ of every model (for `tarn index --exact`), one after the other; progress before each and at the end.
+/* Compute exact/ of every model (for `tarn index --exact`), one after the other; progress before each, about 10 times
+ * a second meanwhile, and at the end.
  * A model that fails is counted and passed over. -EINTR when cancelled; what was done is kept. */
 struct tree_progress { uint64_t done, total, failed; const char *model; };
 int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void *arg, const struct tree_progress *p),

@@ -125,7 +125,8 @@ def test_one_real_computation(t):
     same(m.status()['computed'] - before, 1, 'computations')
     size = os.path.getsize(os.path.join(lake, 'wide/model.safetensors'))
     read_ = m.status()['bytes read'] - read_before
-    check(read_ < size * 1.1 + 1e6, f'one pass over {size} bytes read {read_}')
+    # exact quantiles of 32-bit floats take a second reading
+    check(read_ < size * 2.1 + 1e6, f'one computation over {size} bytes read {read_}')
 
 
 def test_sigterm_in_a_computation(t):

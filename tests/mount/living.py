@@ -1,0 +1,93 @@
+"""The lake changes under a mount, for real (docs/semantics.md, "Change"): seen within seconds, and nothing else moves."""
+import os
+import shutil
+import time
+
+from harness import check, eventually, main, model, same, small_lake, write
+
+SOON = 20
+
+
+def test_a_model_arrives_and_goes(t):
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    same(sorted(os.listdir(m.path('models/org'))), ['beta', 'gamma'], 'before')
+    check(not os.path.exists(m.path('models/org/delta')), 'not yet')
+    generation = m.read('lake/generation')
+    inodes = {n: os.stat(m.path(n)).st_ino for n in ('models/alpha', 'models/org/beta', 'models/org/beta/tensors.tsv')}
+    model(lake, 'org/delta', 7)
+    eventually(lambda: os.path.exists(m.path('models/org/delta/tensors.tsv')), SOON, 'the new model')
+    check('delta' in os.listdir(m.path('models/org')), 'listed')
+    check('org--delta' in os.listdir(m.path('all')), 'in all/')
+    check(m.read('lake/generation') != generation, 'another generation')
+    m.settle()
+    eventually(lambda: b'org/delta' in m.read('lake/models.tsv'), SOON, 'in lake/models.tsv')
+    shutil.rmtree(os.path.join(lake, 'org/delta'))
+    eventually(lambda: 'delta' not in os.listdir(m.path('models/org')), SOON, 'its end')
+    eventually(lambda: not os.path.exists(m.path('models/org/delta/tensors.tsv')), SOON, 'its end, by name')
+    check('org--delta' not in os.listdir(m.path('all')), 'not in all/')
+    same({n: os.stat(m.path(n)).st_ino for n in inodes}, inodes, 'the others')
+
+
+def test_a_model_changes(t):
+    """Another content, another inode; who has it open keeps what he opened."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    path = m.path('models/alpha/tensors.tsv')
+    before, ino = open(path, 'rb').read(), os.stat(path).st_ino
+    fd = os.open(path, os.O_RDONLY)
+    time.sleep(0.01)
+    model(lake, 'alpha', 11, layers=3)
+    eventually(lambda: os.path.exists(path) and open(path, 'rb').read() != before, SOON, 'the new content')
+    check(os.stat(path).st_ino != ino, 'another inode')
+    same(os.pread(fd, 1 << 20, 0), before, 'the old handle')
+    os.close(fd)
+
+
+def test_a_card_changes(t):
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    same(m.read('models/alpha/metadata/license'), b'mit\n', 'before')
+    write(os.path.join(lake, 'alpha/README.md'), '---\nlicense: gpl-3.0\n---\nchanged\n')
+    eventually(lambda: os.path.exists(m.path('models/alpha/metadata/license')) and
+               m.read('models/alpha/metadata/license') == b'gpl-3.0\n', SOON, 'the new fact')
+    eventually(lambda: os.path.exists(m.path('by/license/gpl-3.0/alpha')), SOON, 'by/')
+    eventually(lambda: not os.path.exists(m.path('by/license/mit/alpha')), SOON, 'the old value')
+
+
+def test_changes_while_it_was_away(t):
+    lake = small_lake(t.lake())
+    m = t.mount(lake, f'catalog={t.tmp}/c.db').settle()
+    m.umount()
+    shutil.rmtree(os.path.join(lake, 'org/beta'))
+    model(lake, 'epsilon', 8)
+    m = t.mount(lake, f'catalog={t.tmp}/c.db')
+    eventually(lambda: os.path.exists(m.path('models/epsilon/tensors.tsv')), SOON, 'what came')
+    eventually(lambda: not os.path.exists(m.path('models/org/beta')), SOON, 'what went')
+    eventually(lambda: os.listdir(m.path('models/org')) == ['gamma'], SOON, 'the listing')
+
+
+def test_the_lake_vanishes(t):
+    """Unplugged, and back: the mount lives."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    m.expect('lake')
+    tensors = m.read('models/alpha/tensors.tsv')
+    os.rename(lake, lake + '-away')
+    check(len(m.read('lake/status.txt')) > 10, 'status')
+    same(m.read('models/alpha/tensors.tsv'), tensors, 'what was computed')
+    os.rename(lake + '-away', lake)
+    eventually(lambda: os.path.exists(m.path('models/alpha/metadata.json')) and
+               len(m.read('models/alpha/metadata.json')) > 10, SOON, 'the model again')
+
+
+def test_an_empty_lake(t):
+    m = t.mount(t.lake()).settle()
+    same(os.listdir(m.path('models')), [], 'models')
+    check(b'0' in m.read('lake/status.txt'), 'status')
+    check(len(m.read('README')) > 100, 'README')
+    model(t.lake(), 'first', 1)
+    eventually(lambda: os.path.exists(m.path('models/first/tensors.tsv')), SOON, 'the first model')
+
+
+main()
