@@ -139,7 +139,7 @@ static void hub_cache(void **state)
 	temp_text(&c.t, "hub/models--org--the--name/refs/main", "abc\n");
 	for (unsigned i = 0; i < 2; i++) {
 		char path[100];
-		snprintf(path, sizeof path, "hub/models--org--the--name/snapshots/%s/model.safetensors", i ? "abc" : "def");
+		snprintf(path, sizeof path, "hub/models--org--the--name/snapshots/%s/model.safetensors", i ? "def" : "abc");	/* the newest is not refs/main */
 		temp_link(&c.t, "../../blobs/1", path);
 	}
 	temp_link(&c.t, "../../blobs/1", "hub/models--gpt2/snapshots/r/model.safetensors");
@@ -154,6 +154,23 @@ static void hub_cache(void **state)
 	assert_string_equal(c.s.models[4].dir, "hub/models--org--the--name/snapshots/abc");
 	assert_int_equal(c.s.models[4].files[0].id.size, 10);
 	assert_text(temp_unread(&c.s), "hub/models--org--the--name/blobs/9.incomplete: an unfinished download\n");
+	end(&c);
+}
+
+static void hub_without_refs(void **state)
+{
+	struct layout_case c = begin();
+	char full[PATH_MAX];
+	(void)state;
+	temp_files(&c.t, "models--o--n/snapshots/a/model.safetensors models--o--n/snapshots/b/model.safetensors "
+			 "models--o--n/snapshots/c/model.safetensors");
+	for (unsigned i = 0; i < 3; i++) {
+		temp_path(&c.t, (const char *[]){"models--o--n/snapshots/a", "models--o--n/snapshots/b", "models--o--n/snapshots/c"}[i], full);
+		struct timespec t[2] = {{.tv_sec = i == 1 ? 2000 : 1000}, {.tv_sec = i == 1 ? 2000 : 1000}};
+		assert_int_equal(utimensat(AT_FDCWD, full, t, 0), 0);
+	}
+	scan_all_ways(&c.s, &c.t, "o/n o/n@a o/n@c");
+	assert_string_equal(c.s.models[0].revision, "b");
 	end(&c);
 }
 
@@ -362,7 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(repository), cmocka_unit_test(shards), cmocka_unit_test(single_files),
 		cmocka_unit_test(the_lake_is_a_model), cmocka_unit_test(quantisations), cmocka_unit_test(adapters),
-		cmocka_unit_test(hub_cache), cmocka_unit_test(hub_contained_and_broken), cmocka_unit_test(diffusers),
+		cmocka_unit_test(hub_cache), cmocka_unit_test(hub_without_refs), cmocka_unit_test(hub_contained_and_broken), cmocka_unit_test(diffusers),
 		cmocka_unit_test(sentence_transformers), cmocka_unit_test(only_onnx), cmocka_unit_test(ollama),
 		cmocka_unit_test(image_tools), cmocka_unit_test(training_run), cmocka_unit_test(opaque), cmocka_unit_test(many),
 	};

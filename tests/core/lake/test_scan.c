@@ -121,6 +121,9 @@ static void links(void **state)
 	temp_link(&c.t, "../../ext/m1", "lake/l/m1");
 	temp_link(&c.t, "../../ext/m1/model.safetensors", "lake/k1/one.safetensors");
 	temp_link(&c.t, "../../ext/m1/model.safetensors", "lake/k2/two.safetensors");
+	temp_files(&c.t, "out/deep/inner/model.safetensors out/deep/other/model.safetensors");
+	temp_link(&c.t, "../../out/deep/inner", "lake/l/p");
+	temp_link(&c.t, "../../out/deep", "lake/l/q");	/* holds what was walked before */
 	temp_link(&c.t, "gone", "lake/l/gone.safetensors");
 	temp_link(&c.t, "circle", "lake/l/circle");
 	temp_link(&c.t, "/", "lake/l/root");
@@ -130,7 +133,7 @@ static void links(void **state)
 	struct err e = ERR_INIT;
 	assert_int_equal(lake_open(&c.l, (const char *[]){full}, 1, &e), 0);
 	temp_scan(&c.s, &c.l, 0, 2);
-	assert_text(temp_ids(&c.s), "k1 l/ext/m1 l/ext/m2 org/m own single/a single/b");
+	assert_text(temp_ids(&c.s), "k1 l/ext/m1 l/ext/m2 l/p l/q/other org/m own single/a single/b");
 	assert_text(temp_unread(&c.s),
 		    "k2/two.safetensors: the same files as k1\nl/a.gguf: the same files as single/a\nl/circle: a link that leads in a circle\n"
 		    "l/ext/m2/up: the same models as in l/ext\nl/gone.safetensors: a dangling link\nl/m: the same files as org/m\n"
