@@ -54,24 +54,29 @@ static int grow(void **p, size_t n, size_t size, struct err *e)
 	return 0;
 }
 
+int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char *evidence, const char *why)
+{
+	int rc = grow((void **)&l->edges, l->n_edges, sizeof *l->edges, NULL);
+	struct lineage_edge out = *d;
+	out.evidence = rc ? NULL : arena_strdup(&l->arena, evidence);
+	out.why = rc ? NULL : arena_strdup(&l->arena, why);
+	if (!out.evidence || !out.why)
+		return -ENOMEM;
+	l->edges[l->n_edges++] = out;
+	return 0;
+}
+
 int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...)
 {
-	struct lineage *l = f->out;
-	int rc = grow((void **)&l->edges, l->n_edges, sizeof *l->edges, NULL);
 	char text[512];
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	const char *evidence = rc ? NULL : arena_strdup(&l->arena, text), *reason = rc ? NULL : arena_strdup(&l->arena, why);
-	if (!evidence || !reason)
-		return -ENOMEM;
-	l->edges[l->n_edges++] = (struct lineage_edge){
+	return lineage_add_edge(f->out, &(struct lineage_edge){
 		.child = f->member[child], .parent = f->member[parent], .relation = v->relation, .weight = v->weight,
 		.confidence = v->confidence, .basis = v->basis, .distance = signature_distance(&f->sig[child], &f->sig[parent]),
-		.method = v->method, .evidence = evidence, .why = reason,
-	};
-	return 0;
+		.method = v->method}, text, why);
 }
 
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e)
@@ -158,10 +163,33 @@ static int fam_slots(struct fam *f, struct err *e)
 	return 0;
 }
 
+/* Which of several identical models is the original cannot be told: each has the parents of the one that was placed. */
+static int share_parents(struct fam *f, struct err *e)
+{
+	(void)e;
+	size_t n = f->out->n_edges;
+	for (uint32_t m = 0; m < f->n; m++) {
+		if (f->node[m].state != NODE_DUPLICATE)
+			continue;
+		for (size_t k = 0; k < n; k++) {
+			struct lineage_edge d = f->out->edges[k];
+			if (d.child != f->member[f->node[m].leader] || d.relation == RELATION_DUPLICATE)
+				continue;
+			int rc = grow((void **)&f->out->edges, f->out->n_edges, sizeof d, NULL);
+			if (rc)
+				return rc;
+			d.child = f->member[m];
+			d.confidence *= 0.9;
+			f->out->edges[f->out->n_edges++] = d;
+		}
+	}
+	return 0;
+}
+
 static int fam_run(struct fam *f, struct err *e)
 {
 	static int (*const stage[])(struct fam *, struct err *) = {
-		exact_find, stitch_find, quantised_find, clock_find, merge_find, tree_find, sources_find,
+		exact_find, stitch_find, quantised_find, clock_find, merge_find, tree_find, share_parents, sources_find,
 	};
 	for (size_t i = 0; i < COUNT(stage); i++) {
 		if (cancel_asked(f->cancel))
@@ -375,6 +403,7 @@ int lineage_all(struct lineage *out, const struct lineage_input *in, const struc
 	*out = (struct lineage){0};
 	int rc = lineage_families(out, in, NULL, cancel, e);
 	rc = rc ? rc : all_families(out, in, cancel, e);
+	rc = rc ? rc : lineage_finish(out, in, e);	/* adapters look for the roots */
 	rc = rc ? rc : lineage_adapters(out, in, cancel, e);
 	rc = rc ? rc : lineage_finish(out, in, e);
 	if (rc)

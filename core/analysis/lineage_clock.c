@@ -217,6 +217,27 @@ static double growth(const struct fam *f, uint32_t a, uint32_t b, const bool *fr
 	return d > 0 ? g / d : 0;
 }
 
+/* Of slots drawn anew between a and b: who is alone with them in the family? -1: b is (so a came first), 1: a, 0: not known. */
+static int drawn_anew(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh)
+{
+	cleanup_free bool *other = mem_array(f->v.slots + 1, sizeof *other);
+	size_t with_a = 0, with_b = 0;
+	for (uint32_t r = 0; r < f->n && other; r++) {
+		if (r == a || r == b || !fam_live(f, r) || f->node[r].permuted)
+			continue;
+		bool like_a = true, like_b = true;
+		fam_fresh(f, a, r, other);
+		for (size_t i = 0; i < f->v.slots; i++)
+			like_a = like_a && !(fresh[i] && other[i]);
+		fam_fresh(f, b, r, other);
+		for (size_t i = 0; i < f->v.slots; i++)
+			like_b = like_b && !(fresh[i] && other[i]);
+		with_a += like_a;
+		with_b += like_b;
+	}
+	return with_a > with_b ? -1 : with_a < with_b ? 1 : 0;
+}
+
 int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, const char **by)
 {
 	const struct node *x = &f->node[a], *y = &f->node[b];
@@ -226,8 +247,12 @@ int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, con
 		return x->counter < y->counter ? -1 : 1;
 	}
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
-	if (fresh)
-		fam_fresh(f, a, b, fresh);
+	int anew = fresh && fam_fresh(f, a, b, fresh) ? drawn_anew(f, a, b, fresh) : 0;
+	if (anew) {
+		*by = "matrices drawn anew in one, shared with relatives in the other";
+		*sure = 0.95;
+		return anew;
+	}
 	bool fresh_head = fresh && f->head_slot != SIZE_MAX && fresh[f->head_slot];
 	if (x->clock > 0 && y->clock > 0 && !fresh_head && !head_kept(f, a, b)) {
 		double gap = fabs(log(x->clock / y->clock));

@@ -11,19 +11,27 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TWINS_TOLD = 8 };
+
+/* 2^n for the exponents that occur here. */
+static float power(int n)
+{
+	union { uint32_t u; float f; } v = {.u = n < -126 ? (n < -149 ? 0 : 1u << (n + 149)) : (uint32_t)(n + 127) << 23};
+	return v.f;
+}
+
 double dtype_ulp(float v, enum dtype d)
 {
-	int exp;
-	if (v == 0 || !isfinite(v))
-		return d == DTYPE_F16 ? ldexp(1, -24) : 0;
-	frexpf(v, &exp);	/* |v| in [2^(exp-1), 2^exp) */
+	union { float f; uint32_t u; } x = {.f = v};
+	int exp = (int)(x.u >> 23 & 255) - 127;		/* |v| in [2^exp, 2^(exp+1)) */
+	if (exp == 128)
+		return 0;
 	switch (d) {
-	case DTYPE_BF16: return ldexp(1, exp - 8);
-	case DTYPE_F16: return ldexp(1, MAX(exp - 11, -24));
-	case DTYPE_F32: return ldexp(1, exp - 24);
-	case DTYPE_F64: return ldexp(1, exp - 24);
-	case DTYPE_F8_E4M3: case DTYPE_F8_E4M3FNUZ: return ldexp(1, MAX(exp - 4, -9));
-	case DTYPE_F8_E5M2: case DTYPE_F8_E5M2FNUZ: return ldexp(1, MAX(exp - 3, -16));
+	case DTYPE_BF16: return power(exp - 7 < -133 ? -133 : exp - 7);
+	case DTYPE_F16: return power(exp - 10 < -24 ? -24 : exp - 10);
+	case DTYPE_F32: case DTYPE_F64: return power(exp - 23);
+	case DTYPE_F8_E4M3: case DTYPE_F8_E4M3FNUZ: return power(exp - 3 < -9 ? -9 : exp - 3);
+	case DTYPE_F8_E5M2: case DTYPE_F8_E5M2FNUZ: return power(exp - 2 < -16 ? -16 : exp - 2);
 	default: return 0;
 	}
 }
@@ -147,18 +155,19 @@ static int find_duplicates(struct fam *f, struct err *e)
 {
 	(void)e;
 	const struct verdict v = {RELATION_DUPLICATE, 1, 1, BASIS_WEIGHTS, "equal values"};
-	for (uint32_t b = 1; b < f->n; b++)
-		for (uint32_t a = 0; a < b; a++) {
-			if (f->node[a].state == NODE_DUPLICATE || f->node[a].values != f->node[b].values || f->node[a].types != f->node[b].types)
+	for (uint32_t b = 1; b < f->n; b++) {
+		size_t twins = 0;
+		for (uint32_t a = 0; a < b && twins < TWINS_TOLD; a++) {	/* each pair of copies, while they are few */
+			if (f->node[a].values != f->node[b].values || f->node[a].types != f->node[b].types)
 				continue;
 			f->node[b].state = NODE_DUPLICATE;
-			f->node[b].leader = f->node[b].parent = a;
+			f->node[b].leader = f->node[b].parent = twins++ ? f->node[b].leader : a;
 			int rc = fam_edge(f, b, a, &v, "every sampled value and every whole-tensor hash is the same\n",
 					  "%zu of %zu parts equal", f->sig[b].n_parts, f->sig[b].n_parts);
 			if (rc)
 				return rc;
-			break;
 		}
+	}
 	return 0;
 }
 
@@ -209,6 +218,24 @@ static double alignment(const struct fam *f, uint32_t m, uint32_t other)
 	return best;
 }
 
+/* One edge to the original, and to each of its few copies: which of them was reordered cannot be told. */
+static int tell_permuted(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, size_t moved, double wp, double wc)
+{
+	size_t told = 0;
+	for (uint32_t m = 0; m < f->n && told < TWINS_TOLD; m++) {
+		if (f->node[m].values != f->node[parent].values)
+			continue;
+		told++;
+		int rc = fam_edge(f, child, m, v,
+				  "the values of every part are the same while their order is not\n"
+				  "the original lines up with its relatives, the copy does not\n",
+				  "%zu matrices reordered; cosine with relatives %.3f (parent), %.3f (child)", moved, wp, wc);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int find_permuted(struct fam *f, struct err *e)
 {
 	(void)e;
@@ -227,10 +254,7 @@ static int find_permuted(struct fam *f, struct err *e)
 			f->node[child].state = NODE_DERIVED;
 			f->node[child].permuted = true;
 			f->node[child].parent = f->node[child].leader = parent;
-			int rc = fam_edge(f, child, parent, &v,
-					  "the sorted values of every part are the same while their order is not\n"
-					  "the original lines up with its relatives, the copy does not\n",
-					  "%zu matrices reordered; cosine with relatives %.3f (parent), %.3f (child)", moved, swap ? wb : wa, swap ? wa : wb);
+			int rc = tell_permuted(f, child, parent, &v, moved, swap ? wb : wa, swap ? wa : wb);
 			if (rc)
 				return rc;
 			if (child == b)

@@ -57,6 +57,8 @@ struct verdict {
 __attribute__((format(printf, 6, 7)))
 int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...);
 
+/* Texts are copied. -ENOMEM. */
+int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char *evidence, const char *why);
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e);
 
 static inline const float *fam_x(const struct fam *f, uint32_t m, size_t slot) { return lineup_x(&f->v, m, slot); }

@@ -9,7 +9,7 @@
 static double slot_cosine(const float *x, const float *y, size_t n)
 {
 	double xy = 0, xx = 0, yy = 0;
-	size_t step = n / 1024 + 1;
+	size_t step = n / 256 + 1;
 	for (size_t i = 0; i < n; i += step) {
 		xy += (double)x[i] * y[i];
 		xx += (double)x[i] * x[i];
@@ -79,7 +79,7 @@ bool fam_ancestor(const struct fam *f, uint32_t a, uint32_t b)
 }
 
 /* Up to SPECTRAL_SLOTS of the tree's slots that both have, evenly. */
-static size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, const bool *fresh, uint32_t *out)
+size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, const bool *fresh, uint32_t *out)
 {
 	size_t n = 0, have = 0;
 	for (int pass = 0; pass < 2; pass++) {
@@ -125,45 +125,6 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 	if (!used)
 		return NAN;
 	return (sum + (double)anew * most) / (double)(used + anew) * (1 + (double)anew);
-}
-
-/* Over the lower half of the spectrum of x - p: the coefficients of y - p, relative to those of x - p. */
-double pair_between(const struct fam *f, uint32_t p, uint32_t x, uint32_t y, size_t side)
-{
-	uint32_t slot[SPECTRAL_SLOTS];
-	cleanup_free struct submatrix *a = mem_alloc(sizeof *a), *b = mem_alloc(sizeof *b);
-	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
-	double each[SPECTRAL_SLOTS];
-	size_t used = 0;
-	if (!a || !b || !fresh)
-		return NAN;
-	fam_fresh(f, p, x, fresh);
-	size_t n = spectral_slots(f, p, x, y, fresh, slot);
-	for (size_t k = 0; k < n; k++) {
-		const struct slot *s = &f->v.slot[slot[k]];
-		const float *xp = fam_x(f, p, slot[k]);
-		double g[MATRIX_MAX * MATRIX_MAX], m[MATRIX_MAX * MATRIX_MAX], u[MATRIX_MAX * MATRIX_MAX], w[MATRIX_MAX], c[MATRIX_MAX];
-		submatrix_difference(a, fam_x(f, x, slot[k]), xp, s->nr, s->nc, side);
-		submatrix_difference(b, fam_x(f, y, slot[k]), xp, s->nr, s->nc, side);
-		size_t r = a->r, half = (r + 1) / 2, h = 0;
-		matrix_abt(a->v, a->v, r, a->c, g);
-		matrix_abt(b->v, a->v, r, a->c, m);
-		memcpy(u, g, r * r * sizeof *u);
-		if (!matrix_eigen(u, r, w, true) || !(w[r - 1] > 0))
-			continue;
-		for (size_t i = 0; i < half; i++) {
-			double num = 0;
-			if (!(w[i] > 1e-12 * w[r - 1]))
-				continue;
-			for (size_t q = 0; q < r; q++)
-				for (size_t t = 0; t < r; t++)
-					num += u[q * r + i] * m[q * r + t] * u[t * r + i];
-			c[h++] = num / w[i];
-		}
-		if (h)
-			each[used++] = median_of(c, h);
-	}
-	return median_of(each, used);
 }
 
 /* Cosine of two steps over the tree's slots; of all of it. */

@@ -12,8 +12,8 @@ enum { SPECTRAL_SLOTS = 16 };
  * against the pair. NAN when nothing can be compared. */
 double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side);
 
-/* Betweenness of x on p - x - y: 1 when y's own path from p leads through x, about 0.5 or less for a sibling. */
-double pair_between(const struct fam *f, uint32_t p, uint32_t x, uint32_t y, size_t side);
+/* Up to SPECTRAL_SLOTS of the tree's slots that a, b and c have and that are not fresh (NULL: all), evenly. Returns how many. */
+size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, const bool *fresh, uint32_t *out);
 
 /* Cosine of the steps p to x and q to y. */
 double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q, uint32_t y);

@@ -255,7 +255,28 @@ static bool likelier(const struct candidate *a, const struct candidate *b)
 	return a->sources > b->sources;
 }
 
-static int record_sources(struct fam *f, const struct candidate *s)
+/* Of the copies of a source, the one whose tensors are named like the child's: a stitch keeps the names. */
+static uint32_t named_alike(const struct fam *f, uint32_t child, uint32_t source)
+{
+	uint32_t best = source;
+	size_t most = 0;
+	for (uint32_t m = 0; m < f->n; m++) {
+		if (f->node[m].values != f->node[source].values)
+			continue;
+		size_t same = 0;
+		for (size_t i = 0; i < f->sig[m].n_parts; i++) {
+			const struct sigpart *p = &f->sig[m].parts[i], *q = signature_find(&f->sig[child], p->role_hash, p->layer, p->expert);
+			same += q && q->name == p->name;
+		}
+		if (same > most) {
+			most = same;
+			best = m;
+		}
+	}
+	return best;
+}
+
+static int record_sources(struct fam *f, const struct candidate *s, const uint32_t *twin)
 {
 	const struct signature *sig = &f->sig[s->member];
 	for (size_t i = 0; i < sig->n_parts; i++) {
@@ -264,9 +285,10 @@ static int record_sources(struct fam *f, const struct candidate *s)
 			const struct unit *u = s->c[k].u, *from = s->c[k].from;
 			if (u->layer != p->layer || (u->layer < 0 && u->role != p->role_hash))
 				continue;
-			const struct sigpart *q = signature_find(&f->sig[from->member], p->role_hash, from->layer, p->expert);
+			uint32_t m = twin[from->member];
+			const struct sigpart *q = signature_find(&f->sig[m], p->role_hash, from->layer, p->expert);
 			int rc = !q ? 0 : lineage_add_source(f->out, &(struct lineage_source){
-				.child = f->member[s->member], .tensor = p->tensor, .source = f->member[from->member], .source_tensor = q->tensor,
+				.child = f->member[s->member], .tensor = p->tensor, .source = f->member[m], .source_tensor = q->tensor,
 				.weight = 1, .match = from->as == DTYPE_NONE ? MATCH_COPIED : MATCH_ROUNDED}, NULL);
 			if (rc)
 				return rc;
@@ -298,7 +320,8 @@ static int record(struct fam *f, const struct candidate *s)
 	struct node *node = &f->node[s->member];
 	node->state = NODE_STITCH;
 	node->merged = arena_array(&f->arena, s->sources + 1, sizeof *node->merged);
-	if (!node->merged)
+	cleanup_free uint32_t *twin = mem_array(f->n, sizeof *twin);
+	if (!node->merged || !twin)
 		return -ENOMEM;
 	for (uint32_t m = 0; m < f->n; m++) {
 		double sum = 0;
@@ -307,17 +330,18 @@ static int record(struct fam *f, const struct candidate *s)
 		if (!(sum > 0))
 			continue;
 		char to[160], from[160];
+		twin[m] = named_alike(f, s->member, m);
 		layer_list(s, m, false, to, sizeof to);
 		layer_list(s, m, true, from, sizeof from);
 		v.weight = dropped ? 1 : sum / all;
 		if (node->n_merged < s->sources)
 			node->merged[node->n_merged++] = m;
-		int rc = fam_edge(f, s->member, m, &v, "every tensor of these layers equals the source's, bit for bit or after rounding to the child's type\n",
+		int rc = fam_edge(f, s->member, twin[m], &v, "every tensor of these layers equals the source's, bit for bit or after rounding to the child's type\n",
 				  "layers %s from layers %s, %.4g of the parameters", to, from, sum / all);
 		if (rc)
 			return rc;
 	}
-	return record_sources(f, s);
+	return record_sources(f, s, twin);
 }
 
 static int build_index(const struct fam *f, struct units *us)

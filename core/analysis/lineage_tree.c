@@ -1,30 +1,27 @@
 /*
- * The tree of what was trained: models in the order of their clocks, each below the nearest earlier one (lower half of the
- * spectrum) that also lies between it and that one's own parent; then siblings that a common corpus made look like a chain are put
- * back; then each edge is given its type.
+ * The tree of what was trained: each model below the earlier one (by the clock) that explains it in a regression on all earlier
+ * ones near it; then each edge is given its type.
  */
+#include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
-
-#include "core/analysis/matrix.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR = 24, SIDE = 48 };
-/* Where lineage-lab.md found chains (0.78-1.51) and siblings (below 0.75) of different corpora. */
-static const double between_low = 0.77, between_high = 1.6, above_low = 0.6, above_high = 2.5, same_data = 0.2;
-
+enum { NEAR = 16, TRIED = 12, SIDE = 32 };
 struct choice { uint32_t who; double b50; };
 
 struct placed {
-	double b50, next;		/* of the parent, of the runner-up */
-	double between;			/* of the parent on its own parent's path; NAN for the root's children */
-	uint32_t runner;
-	bool lifted;			/* moved from a sibling to the common parent */
-	bool sibling_data;		/* looks trained on what its parent was trained on */
+	uint32_t parent;
+	double b50, next;		/* to the parent, to the nearest other */
+	struct between between;		/* on the last step down; values 0: the parent is a root */
+	struct between refused;		/* the likeliest child of the parent that y is not below; odds -INFINITY: none */
 };
+
+/* Bases of the steps that lead to each member, made when first asked for. */
+struct tree { struct step_basis **basis; };
 
 static bool can_be_parent(const struct fam *f, uint32_t p, uint32_t y)
 {
@@ -38,6 +35,31 @@ static bool earlier(const struct fam *f, uint32_t p, uint32_t y)
 	const char *by;
 	int c = clock_compare(f, p, y, &sure, &by);
 	return c < 0 || (c == 0 && p < y);
+}
+
+/* Where x is p in another type or with rows added, either may be y's parent: y's step from p runs along x - p when it is x (share 1)
+ * and not when it is p (share 0); where that cannot be told, the original. */
+static uint32_t original_of(const struct fam *f, uint32_t x, uint32_t y)
+{
+	uint32_t p = f->node[x].parent;
+	if (f->node[x].state != NODE_DERIVED || p == UINT32_MAX || fam_ancestor(f, y, p))
+		return x;
+	double along = 0, own = 0, step = 0;
+	size_t n = 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const float *a = fam_x(f, p, i), *b = fam_x(f, x, i), *c = fam_x(f, y, i);
+		const struct sigpart *pp = fam_part(f, p, i), *px = fam_part(f, x, i), *py = fam_part(f, y, i);
+		if (pp && px && py && px->rows == py->rows && px->rows != pp->rows)
+			return x;
+		for (size_t k = 0; a && b && c && fam_matrix(f, i) && k < f->v.slot[i].n; k++, n++) {
+			double u = (double)b[k] - a[k], v = (double)c[k] - a[k];
+			along += u * v;
+			own += u * u;
+			step += v * v;
+		}
+	}
+	/* the share's deviation: sqrt(step / n) / sqrt(own) */
+	return own > 0 && along / own > 0.5 && step < own * (double)n / 16 ? x : original_of(f, p, y);
 }
 
 static int cmp_choice(const void *x, const void *y)
@@ -72,56 +94,163 @@ static int candidates(const struct fam *f, uint32_t y, struct choice *c, size_t 
 	return 0;
 }
 
-/* Is y below x, as seen from each model above x? sets *first to the betweenness on the nearest step. */
-static bool on_path(const struct fam *f, uint32_t x, uint32_t y, double *first)
+/* p, or a copy of it in another type or with more rows that y follows rather than p. */
+static uint32_t copy_followed(const struct fam *f, uint32_t p, uint32_t y)
 {
-	*first = NAN;
-	const struct node *n = &f->node[x];
-	for (size_t i = 0; i < n->n_merged; i++) {
-		double w = pair_between(f, n->merged[i], x, y, SIDE);
-		*first = isnan(*first) ? w : fmin(*first, w);
-		if (w < between_low || w > between_high)
-			return false;
-	}
-	bool nearest = true;
-	for (uint32_t z = x, p = n->parent; p != UINT32_MAX; z = p, p = f->node[p].parent) {
-		if (f->node[z].state == NODE_DERIVED)
-			continue;
-		double w = pair_between(f, p, z, y, SIDE);
-		if (nearest)
-			*first = w;
-		if (nearest ? w < between_low || w > between_high : w < above_low || w > above_high)
-			return false;
-		nearest = false;
-	}
-	return true;
+	for (uint32_t x = 0; x < f->n; x++)
+		if (f->node[x].state == NODE_DERIVED && f->node[x].parent == p && can_be_parent(f, x, y) && original_of(f, x, y) == x &&
+		    pair_l2(f, x, y) < pair_l2(f, p, y))
+			return x;
+	return p;
 }
 
-static int place(struct fam *f, uint32_t y, struct placed *pl, struct choice *c)
+static uint32_t root_of(const struct fam *f, uint32_t m)
 {
-	size_t n;
-	int rc = candidates(f, y, c, &n);
-	*pl = (struct placed){.between = NAN, .runner = UINT32_MAX, .next = INFINITY};
+	for (size_t depth = 0; depth < f->n; depth++) {
+		const struct node *n = &f->node[m];
+		if (n->parent != UINT32_MAX)
+			m = n->parent;
+		else if (n->n_merged)
+			m = n->merged[0];
+		else
+			break;
+	}
+	return m;
+}
+
+/* Children of p on the way to the near ones, at most TRIED. */
+static size_t children_of(const struct fam *f, uint32_t p, const struct choice *c, size_t n, uint32_t *out)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n && k < TRIED; i++) {
+		uint32_t x = c[i].who;
+		while (x != UINT32_MAX && f->node[x].parent != p)
+			x = f->node[x].parent;
+		bool known = x == UINT32_MAX || f->node[x].state != NODE_TRUNK;
+		for (size_t j = 0; j < k && !known; j++)
+			known = out[j] == x;
+		if (!known)
+			out[k++] = x;
+	}
+	return k;
+}
+
+/* What was made of several models (merges, stitches) or pruned, and is nearer to y than p is. */
+static size_t made_nearer(const struct fam *f, uint32_t p, const struct choice *c, size_t n, uint32_t *out)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n && k < TRIED && c[i].who != p; i++) {
+		enum node_state s = f->node[c[i].who].state;
+		if (s == NODE_MERGE || s == NODE_STITCH || (s == NODE_DERIVED && original_of(f, c[i].who, p) == c[i].who))
+			out[k++] = c[i].who;
+	}
+	return k;
+}
+
+static struct between look(const struct fam *f, struct tree *t, uint32_t p, uint32_t x, uint32_t y)
+{
+	bool keep = f->node[x].state == NODE_TRUNK;
+	struct step_basis *basis = keep && t->basis[x] ? t->basis[x] : step_basis_new(f, p, x, SIDE);
+	struct between b = {0};
+	if (!basis)
+		return b;
+	b = step_between(f, basis, y);
+	if (keep)
+		t->basis[x] = basis;
+	else
+		step_basis_free(basis);
+	return b;
+}
+
+/* The likeliest of x[0..k) for y to be below, seen from p; UINT32_MAX when none is likely. prior: log odds before looking;
+ * near: the trained model nearest to y, which speaks for what it is below itself. */
+static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const uint32_t *x, size_t k, double prior, uint32_t near, struct placed *pl)
+{
+	uint32_t best = UINT32_MAX;
+	double top = 0;
+	for (size_t i = 0; i < k; i++) {
+		struct between b = look(f, t, p, x[i], y);
+		b.odds += prior + (near != UINT32_MAX && fam_ancestor(f, x[i], near) ? 1.5 : 0);
+		if (b.same)	/* on one corpus the geometry is nearly that of a chain */
+			b.odds -= prior < 0 ? 2.5 : 1.5;
+		if (b.values && b.odds > top) {
+			top = b.odds;
+			best = x[i];
+			pl->between = b;
+		} else if (b.values && b.odds > pl->refused.odds) {
+			pl->refused = b;
+		}
+	}
+	return best;
+}
+
+/* From p down the trained models to the one that y is most likely a child of. A lone child is more likely on the way (checkpoints of
+ * one run) than one of several. */
+static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const struct choice *c, size_t n, uint32_t near, struct placed *pl)
+{
+	for (size_t depth = 0; depth < f->n; depth++) {
+		uint32_t child[TRIED];
+		size_t k = children_of(f, p, c, n, child);
+		pl->refused.odds = -INFINITY;
+		uint32_t next = likeliest(f, t, p, y, child, k, k == 1 ? 0 : -0.7 - log((double)k), near, pl);
+		if (next == UINT32_MAX)
+			return p;
+		p = next;
+	}
+	return p;
+}
+
+static uint32_t find_parent(const struct fam *f, struct tree *t, uint32_t near, uint32_t y, const struct choice *c, size_t n, struct placed *pl)
+{
+	uint32_t made[TRIED], p = descend(f, t, root_of(f, near), y, c, n, near, pl);
+	size_t k = made_nearer(f, p, c, n, made);
+	struct placed other = *pl;
+	uint32_t m = likeliest(f, t, p, y, made, k, -3 - log((double)k + 1), UINT32_MAX, &other);
+	if (m == UINT32_MAX)
+		return p;
+	*pl = other;
+	return descend(f, t, m, y, c, n, near, pl);
+}
+
+/* A merged LoRA leaves all but a few directions of its base as they were: of the nearest models the one from which the update has
+ * the lowest rank; UINT32_MAX when none is of low rank. Two LoRAs of one base differ by a low rank too, but a higher one. */
+static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choice *c, size_t n)
+{
+	uint32_t best = UINT32_MAX;
+	double least = INFINITY;
+	for (size_t i = 0; i < n && i < 4 && c[i].b50 <= 16 * c[0].b50; i++) {
+		struct update u = update_of(f, c[i].who, y);
+		if (f->node[c[i].who].state != NODE_TRUNK || !u.low_rank || u.gap < 8)
+			continue;
+		double d = pair_l2(f, c[i].who, y);
+		if (d < least) {
+			least = d;
+			best = c[i].who;
+		}
+	}
+	return best;
+}
+
+static int place(struct fam *f, struct tree *t, uint32_t y, struct placed *pl)
+{
+	cleanup_free struct choice *c = mem_array(f->n + 1, sizeof *c);
+	size_t n = 0;
+	int rc = c ? candidates(f, y, c, &n) : -ENOMEM;
+	*pl = (struct placed){.parent = UINT32_MAX, .next = INFINITY, .refused = {.odds = -INFINITY}};
 	if (rc || !n)
 		return rc;
-	size_t take = n;
-	for (size_t i = 0; i < n && take == n; i++) {
-		bool merge = f->node[c[i].who].state == NODE_MERGE;
-		if (merge && i > 0)	/* a merge lies between its parents by its making: only when it is nearest */
-			continue;
-		if (on_path(f, c[i].who, y, &pl->between))
-			take = i;
+	size_t trained = 0;
+	while (trained < n && f->node[c[trained].who].state != NODE_TRUNK)
+		trained++;
+	uint32_t base = low_rank_base(f, y, c, n);
+	pl->parent = base != UINT32_MAX ? base : trained < n ? find_parent(f, t, c[trained].who, y, c, n, pl) : c[0].who;
+	for (size_t i = 0; i < n; i++) {
+		if (c[i].who == pl->parent)
+			pl->b50 = c[i].b50;
+		else if (isinf(pl->next))
+			pl->next = c[i].b50;
 	}
-	if (take == n) {
-		take = 0;
-		pl->between = NAN;
-	}
-	f->node[y].parent = c[take].who;
-	pl->b50 = c[take].b50;
-	if (n > 1) {
-		pl->runner = c[take ? 0 : 1].who;
-		pl->next = c[take ? 0 : 1].b50;
-	}
+	pl->parent = copy_followed(f, original_of(f, pl->parent, y), y);
 	return 0;
 }
 
@@ -149,33 +278,6 @@ static size_t trunk_in_order(const struct fam *f, struct timed *t)
 	return n;
 }
 
-static size_t other_children(const struct fam *f, uint32_t p, uint32_t x, uint32_t y)
-{
-	size_t n = 0;
-	for (uint32_t m = 0; m < f->n; m++)
-		n += m != x && m != y && f->node[m].state == NODE_TRUNK && f->node[m].parent == p;
-	return n;
-}
-
-/* Runs on one corpus from one start drift alike, so that a short run seems to lie on the path to a longer one: below a
- * model with other children they are taken for siblings, along a lone line for a chain. */
-static void lift_siblings(struct fam *f, const struct timed *t, size_t n, struct placed *pl)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t y = t[i].m, x = f->node[y].parent;
-		if (x == UINT32_MAX || f->node[x].state != NODE_TRUNK || f->node[x].parent == UINT32_MAX)
-			continue;
-		uint32_t p = f->node[x].parent;
-		if (pair_step_cosine(f, p, x, x, y) <= same_data)
-			continue;
-		pl[y].sibling_data = true;
-		if (other_children(f, p, x, y) < 2)
-			continue;
-		f->node[y].parent = p;
-		pl[y].lifted = true;
-	}
-}
-
 static size_t count_fresh(const struct fam *f, uint32_t a, uint32_t b)
 {
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
@@ -185,12 +287,10 @@ static size_t count_fresh(const struct fam *f, uint32_t a, uint32_t b)
 static double sureness(const struct placed *pl, double direction)
 {
 	double s = direction;
-	if (pl->sibling_data)
-		s *= 0.75;
-	if (!isnan(pl->between))
-		s *= fabs(pl->between - 1) < 0.15 ? 0.98 : 0.9;
-	if (pl->next < 1.1 * pl->b50)
-		s *= 0.9;
+	if (pl->between.values)
+		s /= 1 + exp(-fmin(pl->between.odds, 8));
+	if (pl->refused.odds > -8)
+		s /= 1 + exp(pl->refused.odds);
 	return s;
 }
 
@@ -209,30 +309,39 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched), gap %.3g; ", u.rank, u.changed, u.kept, u.gap);
 	if (fresh)
 		snprintf(rank, sizeof rank, "%zu matrices drawn anew; ", fresh);
-	snprintf(why, sizeof why, "no earlier model is nearer in the lower half of the spectrum of the difference%s\ndirection: %s\n",
-		 pl->lifted ? " except a sibling trained on the same data" : "", by);
-	return fam_edge(f, y, p, &v, why, "%sdistance %.4g, next %.4g; betweenness %.3g; direction by %s", rank, sqrt(pl->b50), sqrt(pl->next), pl->between, by);
+	int at = snprintf(why, sizeof why, "direction: %s\n", by);
+	if (pl->between.values)
+		at += snprintf(why + at, sizeof why - (size_t)at, "%.3g of what is the parent's own is in the child (1 for a descendant; standard error %.2g)\n",
+			       pl->between.share, pl->between.error);
+	if (pl->refused.values)
+		snprintf(why + at, sizeof why - (size_t)at, "the nearest to being between the two has %.3g of its own in the child, log odds %.3g\n", pl->refused.share,
+			 pl->refused.odds);
+	return fam_edge(f, y, p, &v, why, "%sshare %.3g, odds %.3g, next %.3g, %.3g; distance %.4g, next %.4g; direction by %s", rank,
+			pl->between.values ? pl->between.share : NAN, pl->between.odds, pl->refused.share, pl->refused.odds, sqrt(pl->b50), sqrt(pl->next), by);
 }
 
 int tree_find(struct fam *f, struct err *e)
 {
 	cleanup_free struct timed *t = mem_array(f->n + 1, sizeof *t);
 	cleanup_free struct placed *pl = mem_array(f->n + 1, sizeof *pl);
-	cleanup_free struct choice *c = mem_array(f->n + 1, sizeof *c);
-	if (!t || !pl || !c)
+	cleanup_free struct step_basis **basis = mem_array(f->n + 1, sizeof *basis);
+	if (!t || !pl || !basis)
 		return -ENOMEM;
+	struct tree tree = {basis};
 	size_t n = trunk_in_order(f, t);
 	int rc = 0;
 	for (size_t i = 0; i < n && !rc; i++) {
 		if (cancel_asked(f->cancel))
-			return err_set(e, ECANCELED, "asked to stop");
-		rc = place(f, t[i].m, &pl[t[i].m], c);
+			rc = err_set(e, ECANCELED, "asked to stop");
+		else
+			rc = place(f, &tree, t[i].m, &pl[i]);
+		if (!rc && pl[i].parent != UINT32_MAX && !fam_ancestor(f, t[i].m, pl[i].parent))
+			f->node[t[i].m].parent = pl[i].parent;
 	}
-	if (rc)
-		return rc;
-	lift_siblings(f, t, n, pl);
 	for (size_t i = 0; i < n && !rc; i++)
 		if (f->node[t[i].m].parent != UINT32_MAX)
-			rc = emit(f, t[i].m, &pl[t[i].m]);
+			rc = emit(f, t[i].m, &pl[i]);
+	for (size_t i = 0; i < f->n; i++)
+		step_basis_free(basis[i]);
 	return rc;
 }

@@ -70,11 +70,11 @@ static void tridiagonalise(double *a, size_t n, double *d, double *e, bool vecto
 /* One implicit QL sweep between l and m. */
 static void ql_sweep(double *d, double *e, double *z, size_t n, size_t l, size_t m, bool vectors)
 {
-	double g = (d[l + 1] - d[l]) / (2 * e[l]), r = hypot(g, 1), s = 1, c = 1, p = 0;
+	double g = (d[l + 1] - d[l]) / (2 * e[l]), r = sqrt(g * g + 1), s = 1, c = 1, p = 0;
 	g = d[m] - d[l] + e[l] / (g + (g >= 0 ? r : -r));
 	for (size_t i = m; i-- > l;) {
 		double f = s * e[i], b = c * e[i];
-		r = hypot(f, g);
+		r = sqrt(f * f + g * g);
 		e[i + 1] = r;
 		if (r == 0) {
 			d[i + 1] -= p;
@@ -121,8 +121,8 @@ static void sort_ascending(double *w, double *z, size_t n, bool vectors)
 
 bool matrix_eigen(double *a, size_t n, double *w, bool vectors)
 {
-	double e[MATRIX_MAX + 1];
-	if (!n || n > MATRIX_MAX)
+	double e[MATRIX_EIGEN_MAX + 1];
+	if (!n || n > MATRIX_EIGEN_MAX)
 		return false;
 	for (size_t i = 0; i < n * n; i++)
 		if (!isfinite(a[i]))

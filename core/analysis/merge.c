@@ -374,7 +374,7 @@ static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct 
 		struct set s = best[i];
 		double ratio;
 		size_t used;
-		if (s.rss > 40 * limit * x->floor[y] || !refit(f, x, y, &s, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
+		if (s.rss > 6 * limit * x->floor[y] || !refit(f, x, y, &s, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
 			continue;
 		struct merge c;
 		accept_set(f, x, y, &s, ratio, used, &c);

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BASES = 3, BINS = 240, EXPERTS = MERGE_PARENTS - 1 };
+enum { BASES = 3, BINS = 240, EXPERTS = 4 };
 static const double top_ratio = 6.0, need = 0.85, sharp = 24;	/* steps that a difference must span for its ratio to be sharp */
 
 struct sparse {
@@ -133,6 +133,20 @@ static double coverage(struct sparse *s)
 	return (double)told / (double)s->m->len;
 }
 
+/* The certificate: of the values that are not the base's, the share that the experts explain. Nothing where they are few: then
+ * y is a near twin of the base. */
+static double certificate(struct sparse *s)
+{
+	size_t moved = 0, told = 0;
+	for (size_t e = 0; e < s->m->len; e++) {
+		if (fabs(value(s->m, s->y, e) - value(s->m, s->base, e)) <= 1.01 * step(s, e))
+			continue;
+		moved++;
+		told += s->told[e];
+	}
+	return moved * 10 >= s->m->len ? (double)told / (double)moved : 0;
+}
+
 /* w_i / (w_i + w_j) from the values where both survive: (y - b - k d_j) / (k (d_i - d_j)). */
 static void find_means(struct sparse *s, double *buf)
 {
@@ -186,7 +200,8 @@ static double add_experts(struct sparse *s, double *buf)
 		told = now;
 	}
 	find_means(s, buf);
-	return coverage(s);
+	coverage(s);
+	return certificate(s);
 }
 
 /* The members that share most values with y, to within a step: the base is among them. */

@@ -88,6 +88,7 @@ static void put_part(struct buf *b, const struct sigpart *p, uint32_t role)
 	put64(b, p->sorted_cols);
 	put64(b, p->sorted_all);
 	put64(b, p->content);
+	put64(b, p->name);
 	put32(b, bits(p->nonfinite));
 	if (p->nr < p->rows)
 		put(b, p->row, p->nr * sizeof *p->row);
@@ -213,6 +214,7 @@ static int get_part(struct cursor *c, struct signature *s, struct sigpart *p, ch
 	p->sorted_cols = get64(c);
 	p->sorted_all = get64(c);
 	p->content = get64(c);
+	p->name = get64(c);
 	union { uint32_t u; float f; } nf = {.u = get32(c)};
 	p->nonfinite = nf.f;
 	if (c->bad || r >= roles || p->dtype >= DTYPE_COUNT || !p->nr || !p->nc)

@@ -4,7 +4,7 @@
 #include "core/analysis/signature.h"
 
 /* Bytes of the head (with the sketch) and of a part without its indices and values. */
-enum { SIGBLOB_HEAD = 1088, SIGBLOB_PART = 80 };
+enum { SIGBLOB_HEAD = 1088, SIGBLOB_PART = 88 };
 
 uint64_t sigpart_grid(const struct sigpart *p);
 int sigpart_cmp(const void *a, const void *b);	/* role_hash, layer, expert, tensor */

@@ -69,51 +69,38 @@ static uint64_t place_hash(const struct part *p)
 	return hash_mix(sample_role_hash(p->role) ^ hash_mix((uint64_t)(int64_t)p->layer * 65537u + (uint64_t)(int64_t)p->expert));
 }
 
-static int cmp_float(const void *a, const void *b)
+/* A hash of the multiset of n values `step` apart: their order does not count. */
+static uint64_t multiset_hash(const float *v, size_t n, size_t step)
 {
-	float x = *(const float *)a, y = *(const float *)b;
-	if (isnan(x) || isnan(y))
-		return isnan(x) - isnan(y);
-	return (x > y) - (x < y);
+	uint64_t h = n;
+	for (size_t i = 0; i < n; i++) {
+		union { float f; uint32_t u; } x = {.f = v[i * step]};
+		h += hash_mix(x.f == 0 ? 0 : x.f != x.f ? 1 : x.u);	/* one zero, one NaN */
+	}
+	return hash_mix(h);
 }
 
-static uint64_t sorted_hash(float *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (v[i] == 0 || isnan(v[i]))
-			v[i] = isnan(v[i]) ? NAN : 0;	/* one zero, one NaN */
-	qsort(v, n, sizeof *v, cmp_float);
-	uint64_t h = hash64(v, n * sizeof *v, 2);
-	return h ? h : 1;
-}
-
-/* Hashes over a part that is read whole: of everything sorted, and of the sets of sorted rows and sorted columns. */
+/* Hashes over a part that is read whole: of everything, and of the sets of rows and of columns. */
 static int whole_hashes(struct sigpart *q, const struct weights *w, const struct part *p, struct err *e)
 {
 	size_t n = p->rows * p->cols;
 	cleanup_free float *v = mem_array(n, sizeof *v);
-	cleanup_free float *line = mem_array(p->rows > p->cols ? p->rows : p->cols, sizeof *line);
-	if (!v || !line)
+	if (!v)
 		return err_nomem(e);
 	int rc = canon_read_rows(w, p, 0, p->rows, v, e);
 	if (rc)
 		return rc;
 	q->content = hash64(v, n * sizeof *v, 3);
 	q->content += !q->content;
-	for (uint64_t i = 0; i < p->rows; i++) {
-		memcpy(line, v + i * p->cols, p->cols * sizeof *line);
-		q->sorted_rows += hash_mix(sorted_hash(line, p->cols));	/* a set of rows: their order does not count */
-	}
-	for (uint64_t j = 0; j < p->cols; j++) {
-		for (uint64_t i = 0; i < p->rows; i++)
-			line[i] = v[i * p->cols + j];
-		q->sorted_cols += hash_mix(sorted_hash(line, p->rows));
-	}
-	q->sorted_all = sorted_hash(v, n);
+	for (uint64_t i = 0; i < p->rows; i++)
+		q->sorted_rows += hash_mix(multiset_hash(v + i * p->cols, p->cols, 1));
+	for (uint64_t j = 0; j < p->cols; j++)
+		q->sorted_cols += hash_mix(multiset_hash(v + j, p->rows, p->cols));
+	q->sorted_all = multiset_hash(v, n, 1);
 	return 0;
 }
 
-/* Of a large part a few sampled rows and columns, each sorted: one of the two survives a permutation of one side. */
+/* Of a large part a few sampled rows and columns: the one set or the other survives a permutation of one side. */
 static int probe_hashes(struct sigpart *q, const struct weights *w, const struct part *p, struct err *e)
 {
 	if (p->rows > PROBE_ROWS || p->cols > PROBE_ROWS)
@@ -122,25 +109,21 @@ static int probe_hashes(struct sigpart *q, const struct weights *w, const struct
 	uint32_t nr = (uint32_t)MIN(p->rows, (uint64_t)PROBE_LINES), nc = (uint32_t)MIN(p->cols, (uint64_t)PROBE_LINES);
 	cleanup_free float *line = mem_array(p->cols, sizeof *line);
 	cleanup_free float *v = mem_array(p->rows * nc, sizeof *v);
-	cleanup_free float *one = mem_array(p->rows, sizeof *one);
 	cleanup_free uint64_t *all = mem_array(p->rows, sizeof *all);
-	if (!line || !v || !one || !all)
+	if (!line || !v || !all)
 		return err_nomem(e);
 	int rc = sample_bottom(q->role_hash, p->rows, nr, row, e);
 	rc = rc ? rc : sample_bottom(hash_mix(q->role_hash), p->cols, nc, col, e);
 	for (uint32_t i = 0; i < nr && !rc; i++) {
 		rc = canon_read_row(w, p, row[i], line, e);
 		if (!rc)
-			q->sorted_rows += hash_mix(sorted_hash(line, p->cols));
+			q->sorted_rows += hash_mix(multiset_hash(line, p->cols, 1));
 	}
 	for (uint64_t i = 0; i < p->rows; i++)
 		all[i] = i;
 	rc = rc ? rc : canon_read_grid(w, p, all, p->rows, col, nc, v, e);
-	for (uint32_t j = 0; j < nc && !rc; j++) {
-		for (uint64_t i = 0; i < p->rows; i++)
-			one[i] = v[i * nc + j];
-		q->sorted_cols += hash_mix(sorted_hash(one, p->rows));
-	}
+	for (uint32_t j = 0; j < nc && !rc; j++)
+		q->sorted_cols += hash_mix(multiset_hash(v + j, p->rows, nc));
 	return rc;
 }
 
@@ -177,7 +160,7 @@ static int make_part(struct signature *s, struct sigpart *q, const struct weight
 {
 	const struct tensor *t = &w->tensors[p->tensor];
 	const struct dtype_info *d = dtype_info(t->dtype);
-	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role), .role_hash = sample_role_hash(p->role), .layer = p->layer,
+	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role), .role_hash = sample_role_hash(p->role), .layer = p->layer, .name = sample_role_hash(t->name),
 			      .expert = p->expert, .tensor = p->tensor, .dtype = (uint8_t)t->dtype, .rows = p->rows, .cols = p->cols};
 	if (!q->role)
 		return err_nomem(e);

@@ -9,7 +9,7 @@
  * larger one, so models with other depths, budgets or added vocabulary rows line up (part_align). The
  * same positions are read in every layout and container. Linear combinations of models are linear
  * combinations of signatures. Values are kept exactly as stored (2 bytes where bf16 or f16 hold them,
- * else 4). Beside the grid: hashes of sorted values, which survive a permutation of rows or columns.
+ * else 4). Beside the grid: hashes of multisets of values, which survive a permutation of rows or columns.
  *
  * A signature depends on the stored values and SIGNATURE_VERSION alone: not on names of files,
  * shards, containers, dates. At most SIGNATURE_MAX bytes encoded; bytes read from a large model stay
@@ -52,9 +52,10 @@ struct sigpart {
 	uint32_t *row, *col;
 	float *v;			/* nr x nc, row-major, as stored (non-finite values are kept) */
 	uint64_t grid;			/* hash of row and col: equal grids need no alignment */
-	uint64_t sorted_rows;		/* hash of sampled rows, each sorted: survives a permutation of columns; 0: not known */
+	uint64_t sorted_rows;		/* hash of sampled rows as multisets: survives a permutation of columns; 0: not known */
 	uint64_t sorted_cols;		/* the same of columns */
 	uint64_t sorted_all;		/* of all values of a part read whole; 0: not known */
+	uint64_t name;			/* hash of the tensor's name: tells which of equal copies is meant, nothing else; not in the key */
 	uint64_t content;		/* of all values of a part read whole, in order; 0: not known */
 	float nonfinite;		/* share of the grid that is NaN or Inf */
 };

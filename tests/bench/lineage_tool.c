@@ -11,6 +11,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/pool.h"
+#include "core/format/compose.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -91,7 +92,7 @@ static void add_model(struct tool *t, const char *dir, const char *id, char **fi
 	}
 	struct arena a = {0};
 	struct value config = read_json(&a, dir, "config.json"), adapter = read_json(&a, dir, "adapter_config.json");
-	struct canon_hints h;
+	struct canon_hints h = {0};
 	canon_hints_from(&h, &config, &m->w.meta);
 	if (adapter.kind == VALUE_OBJECT) {
 		const char *base = value_str(value_get(&adapter, "base_model_name_or_path"));
@@ -101,6 +102,8 @@ static void add_model(struct tool *t, const char *dir, const char *id, char **fi
 		m->base = base ? mem_strdup(base) : NULL;
 		m->hints.rank = (uint32_t)r;
 	}
+	if (weights_compose(&m->w, &config, &e))
+		fprintf(stderr, "%s: %s\n", id, e.msg);
 	if (canon_of(&m->canon, &m->w, &h, &e) || signature_of(&m->sig, &m->w, &m->canon, NULL, &e)) {
 		fprintf(stderr, "%s: %s\n", id, e.msg);
 	} else {

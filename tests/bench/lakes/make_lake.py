@@ -237,9 +237,12 @@ def record(lake, who, plan, embed, head, c, rel):
 
 
 def copies(lake, base, kin, gguf=True):
-    r = lake.rng
-    pick = lambda: r.choice(kin)
-    for n in (pick(), base):
+    r, turn = lake.rng, []
+    def pick():     # each model once before one comes again, so that no two copies are the same by chance
+        if not turn:
+            turn.extend(r.sample(kin, len(kin)))
+        return turn.pop()
+    for n in (r.choice(kin[:-1]), base):
         p, c, dt = lake.m[n]
         to = r.choice([d for d in DTYPES if d != dt and not (dt == "bf16" and d == "f32")] or ["f16"])
         lake.edge(lake.save(p, c, to), n, "cast", f"dtype={to}")
@@ -256,7 +259,7 @@ def copies(lake, base, kin, gguf=True):
         store.safetensors(f"{d}/model.safetensors", store.int8(p)); store.config(d, c, "float16")
         lake.edge(name, n, "quantized_int8")
         for op, rel in ((ops.permute_neurons, "permuted_neurons"), (ops.permute_heads, "permuted_heads")):
-            n = r.choice([k for k in kin])
+            n = pick()
             p, c, dt = lake.m[n]
             if op is ops.permute_heads and c["kv"] == 1:
                 continue
