@@ -150,7 +150,8 @@ static int read_matrix(const struct weights *w, const struct composite *c, uint6
 			float q = out[k * nc + i];
 			if (g.zero)
 				q -= (float)g.zero[at];
-			out[k * nc + i] = q * g.scale[at] * c->factor + (g.bias ? g.bias[at] : 0);
+			q = q * g.scale[at] * c->factor;
+			out[k * nc + i] = g.bias ? q + g.bias[at] : q;	/* adding 0 would lose the sign of -0 */
 		}
 	}
 	return r;

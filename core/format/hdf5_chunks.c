@@ -183,7 +183,8 @@ static int unfilter(const struct chunked *k, const struct chunk *c, unsigned cha
 
 static int load(const struct chunked *k, uint64_t number, unsigned char **out, struct err *e)
 {
-	const struct chunk *c = k->n ? bsearch(&number, k->chunks, k->n, sizeof *c, by_number) : NULL;
+	const struct chunk want = {.number = number};
+	const struct chunk *c = k->n ? bsearch(&want, k->chunks, k->n, sizeof *c, by_number) : NULL;
 	size_t n = c ? c->size : k->bytes;
 	cleanup_free unsigned char *data = mem_alloc(n);
 	if (!data)

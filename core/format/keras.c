@@ -83,11 +83,11 @@ static int read_config(struct weights *w, const char *path, const char *text, si
 
 /* --- .h5 --- */
 
-static int open_hdf5(struct weights *w, uint32_t file, struct source src, struct err *e)
+static int open_hdf5(struct weights *w, uint32_t file, struct source src, bool configured, struct err *e)
 {
 	struct hdf5 h = {.w = w, .file = file, .src = src, .prefix = "", .e = e};
 	int r = hdf5_read(&h);
-	const struct hdf5_attribute *config = r < 0 ? NULL : hdf5_find(&h, "", "model_config");
+	const struct hdf5_attribute *config = r < 0 || configured ? NULL : hdf5_find(&h, "", "model_config");
 	return config ? read_config(w, w->files[file].path, config->text, strnlen(config->text, config->len), e) : r;
 }
 
@@ -103,7 +103,7 @@ static int hdf5_open(struct weights *w, struct err *e)
 	int r = stored_init(w, e);
 	for (uint32_t i = 0; !r && i < w->n_files; i++) {
 		w->reading = i;
-		r = open_hdf5(w, i, source_file(&w->files[i].io), e);
+		r = open_hdf5(w, i, source_file(&w->files[i].io), false, e);
 	}
 	return r < 0 ? r : finish(w, e);
 }
@@ -141,7 +141,7 @@ static int open_archive(struct weights *w, uint32_t file, struct err *e)
 		return err_set(e, ENOTSUP, "a Keras archive without model.weights.h5");
 	if (!r)
 		r = zip_source(weights, &src, e);
-	return r < 0 ? r : open_hdf5(w, file, src, e);
+	return r < 0 ? r : open_hdf5(w, file, src, config != NULL, e);
 }
 
 static int keras_open(struct weights *w, struct err *e)

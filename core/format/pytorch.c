@@ -185,7 +185,7 @@ static int look_at_other(struct archive *a, const struct zip_entry *t)
 	bool zip = n >= 4 && !memcmp(head, "PK\3\4", 4);
 	if (n && *head == '{' && !a->top)
 		return look_at_json(a, t);
-	if (!zip && torch_probe_pickle(head, n) < 60)
+	if (!zip && torch_probe_pickle(head, n, t->size) < 60)
 		return 0;
 	if (!a->top && a->depth > 0)
 		return open_nested(a, t, &src, zip);
@@ -253,8 +253,11 @@ static int open_entries(struct archive *a)
 		r = look_at_others(a);
 	if (!r && a->w->n_tensors == tensors && a->w->n_hazards == hazards) {
 		const char *why = refusal(a->zip);
-		return err_set(a->e, ENOTSUP, why ? "a zip whose entries cannot be read: %s" : main ? "an archive without tensors%s"
-			       : "a zip archive without models that are known%s", why ? why : "");
+		if (why)
+			return err_set(a->e, ENOTSUP, "a zip whose entries cannot be read: %s", why);
+		why = torch_why_none(a->w);
+		return err_set(a->e, ENOTSUP, "%s%s%s", main ? "an archive without tensors" : "a zip archive without models that are known",
+			       why ? ": " : "", why ? why : "");
 	}
 	return r;
 }
@@ -273,10 +276,9 @@ int torch_open_zip(struct weights *w, uint32_t file, struct source src, const ch
 
 static int pytorch_probe(const unsigned char *head, size_t len, uint64_t size)
 {
-	(void)size;
 	if (len >= 4 && (!memcmp(head, "PK\3\4", 4) || !memcmp(head, "PK\5\6", 4)))
 		return len > 30 && memmem(head, len, "/data.pkl", 9) ? 90 : 50;
-	return torch_probe_pickle(head, len);
+	return torch_probe_pickle(head, len, size);
 }
 
 static int pytorch_open(struct weights *w, struct err *e)

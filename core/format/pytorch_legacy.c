@@ -133,8 +133,10 @@ static int open_pickles(struct torch_part *t, struct pickle *p, struct err *e)
 	r = look_at_rest(p, e);
 	if (!r)
 		r = torch_add_tensors(t, first, e);
-	if (!r && t->w->n_tensors == before && !t->w->n_hazards)
-		return err_set(e, ENOTSUP, "a pickle without tensors");
+	if (!r && t->w->n_tensors == before && !t->w->n_hazards) {
+		const char *why = torch_why_none(t->w);
+		return err_set(e, ENOTSUP, "a pickle without tensors%s%s", why ? ": " : "", why ? why : "");
+	}
 	return r;
 }
 
@@ -174,8 +176,8 @@ int torch_open_legacy(struct weights *w, uint32_t file, struct source src, const
 
 /* --- probing --- */
 
-/* Length of the protocol 0 or 1 operation at s, 0 when it cannot be one, SIZE_MAX when the head ends within. */
-static size_t text_operation(const unsigned char *s, size_t len)
+/* Length of the protocol 0 or 1 operation at s, 0 when it cannot be one (of a file of `size`), SIZE_MAX when the head ends within. */
+static size_t text_operation(const unsigned char *s, size_t len, uint64_t size)
 {
 	static const char lines[] = "ciFILSVPgp", alone[] = "(.012NQRabdelost)]}u", one[] = "KUhq";
 	unsigned char op = *s;
@@ -187,6 +189,12 @@ static size_t text_operation(const unsigned char *s, size_t len)
 		return len < 2 ? SIZE_MAX : 2 + (op == 'U' || op == 0x8c ? s[1] : 0u);
 	if (op == 'M')
 		return 3;
+	if (op == 'X' || op == 'T') {
+		size_t n = len < 5 ? 0 : s[1] | (size_t)s[2] << 8 | (size_t)s[3] << 16 | (size_t)s[4] << 24;
+		return len < 5 ? SIZE_MAX : n < size ? 5 + n : 0;
+	}
+	if (op == 'J' || op == 'j' || op == 'r' || op == 'G')
+		return op == 'G' ? 9 : 5;
 	if (!strchr(lines, op))
 		return strchr(alone, op) ? 1 : 0;
 	const unsigned char *nl = memchr(s, '\n', len);
@@ -206,18 +214,18 @@ static size_t text_operation(const unsigned char *s, size_t len)
 }
 
 /* Protocols 0 and 1 have no magic: does the head read as operations, one after the other? */
-static int probe_text(const unsigned char *head, size_t len)
+static int probe_text(const unsigned char *head, size_t len, uint64_t size)
 {
 	size_t at = 0, n = 0, telling = 0;
 	while (at < len) {
 		unsigned char op = head[at];
-		size_t step = text_operation(head + at, len - at);
+		size_t step = text_operation(head + at, len - at, size);
 		if (!step)	/* a global runs before what is broken behind it */
 			return *head == 'c' && n >= 2 ? 50 : 0;
 		if (step == SIZE_MAX)
 			break;
 		n++;
-		telling += (op > 0x80 || strchr("cipqSVIKU", op));
+		telling += (op > 0x80 || strchr("cipqSVIKUXT", op));
 		if (op == '.')
 			return n >= 2 ? 60 : 0;
 		at += step;
@@ -225,12 +233,12 @@ static int probe_text(const unsigned char *head, size_t len)
 	return n >= 4 && telling >= 2 ? 60 : 0;
 }
 
-int torch_probe_pickle(const unsigned char *head, size_t len)
+int torch_probe_pickle(const unsigned char *head, size_t len, uint64_t size)
 {
 	if (len >= 2 && head[0] == 0x80 && head[1] <= 5) {
 		if (len >= 4 + sizeof magic && head[1] >= 2 && !memcmp(head + 4, magic, sizeof magic))
 			return 100;
 		return head[1] ? 70 : 0;
 	}
-	return probe_text(head, len);
+	return probe_text(head, len, size);
 }

@@ -220,7 +220,7 @@ static const struct pick *wrapper(const struct pick *v, size_t budget)
 	if (v->kind != PICK_DICT)
 		return NULL;
 	for (size_t i = 0; i < v->pairs.n; i++)
-		if (v->pairs.at[i].value->kind == PICK_TENSOR)
+		if (v->pairs.at[i].value->kind == PICK_TENSOR && !is_apart(v->pairs.at[i].key, v->pairs.at[i].value))
 			return NULL;
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		const struct pick *inner = pick_get(v, keys[i]);
@@ -369,6 +369,8 @@ int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
 {
 	struct walk k = {.t = t, .e = e, .budget = 4096 + t->values.used / 16};
 	int r = walk_root(&k, root, 0);
+	if (!r && buf_failed(&k.path))
+		r = err_nomem(e);
 	if (!r)
 		drop_common_prefix(&k);
 	if (!r)
@@ -378,6 +380,14 @@ int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
 	buf_release(&k.path);
 	free(k.at);
 	return r;
+}
+
+const char *torch_why_none(const struct weights *w)
+{
+	for (size_t i = w->n_warnings; i-- > 0;)
+		if (!strcmp(w->warnings[i].problem, "bad tensor"))
+			return w->warnings[i].detail;
+	return w->n_warnings && !strcmp(w->warnings[w->n_warnings - 1].problem, "training state") ? "training state only" : NULL;
 }
 
 void torch_part_init(struct torch_part *t, struct weights *w, uint32_t file, const char *prefix, uint64_t pickle_size)

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Small quantised safetensors, packed the way each project packs them, and their dequantised values: data/quantised/ and
+data/quantised.tsv. Written from the projects' documentation in whole-array NumPy, apart from the C that reads them.
+
+quantised.tsv: file, dtype, shape, xxh128 of the float32 values of a.weight, quantization, the model's config.
+"""
+import json
+import os
+import struct
+import subprocess
+
+import numpy as np
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+OUT = os.path.join(HERE, "quantised")
+ROWS = []
+rng = np.random.default_rng(1)
+NAMES = {"float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int32": "I32", "uint32": "U32", "int64": "I64"}
+f32 = np.float32
+
+
+def put(name, dtype, method, tensors, want, config=None):
+    tensors = dict(tensors, **{"a.bias": np.ones(3, f32)})
+    header, offset, data = {}, 0, b""
+    for k, v in tensors.items():
+        kind, a = v if isinstance(v, tuple) else (NAMES[v.dtype.name], v)
+        raw = a.tobytes()
+        header[k] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [offset, offset + len(raw)]}
+        offset += len(raw)
+        data += raw
+    h = json.dumps(header).encode()
+    h += b" " * (-len(h) % 8)
+    with open(os.path.join(OUT, name + ".safetensors"), "wb") as f:
+        f.write(struct.pack("<Q", len(h)) + h + data)
+    hash_ = subprocess.run(["xxhsum", "-H2"], input=want.astype("<f4").tobytes(), capture_output=True, check=True).stdout.split()[0].decode()
+    ROWS.append((name + ".safetensors", dtype, "x".join(map(str, want.shape)), hash_, method, json.dumps(config) if config else "-"))
+
+
+def bits_of(q, bits):
+    """The last axis as a little-endian stream of bits, in words of 32."""
+    b = ((q[..., None].astype(np.uint32) >> np.arange(bits, dtype=np.uint32)) & 1).reshape(q.shape[:-1] + (-1, 32))
+    return (b.astype(np.uint64) << np.arange(32, dtype=np.uint64)).sum(-1).astype(np.uint32)
+
+
+def bitsandbytes():
+    nf4 = np.sort(rng.uniform(-1, 1, 16)).astype(f32)
+    for name, shape in (("even", (32, 64)), ("odd", (7, 33))):
+        n = shape[0] * shape[1]
+        blocks = -(-n // 64)
+        q = rng.integers(0, 16, n + n % 2).astype(np.uint8)
+        packed = (q[0::2] << 4 | q[1::2]).reshape(-1, 1)
+        inner, table = rng.integers(0, 256, blocks).astype(np.uint8), rng.standard_normal(256).astype(f32)
+        outer = rng.random(-(-blocks // 16)).astype(f32)
+        absmax = table[inner] * np.repeat(outer, 16)[:blocks] + f32(0.0421)
+        state = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": list(shape)}
+        nested = dict(state, nested_blocksize=16, nested_dtype="float32", nested_offset=0.0421)
+
+        def text(v):
+            return np.frombuffer(json.dumps(v).encode(), np.uint8)
+        put("nf4-nested-" + name, "BNB_NF4", "bnb-nf4", {
+            "a.weight": packed, "a.weight.absmax": inner, "a.weight.nested_absmax": outer, "a.weight.nested_quant_map": table,
+            "a.weight.quant_map": nf4, "a.weight.quant_state.bitsandbytes__nf4": text(nested)},
+            (nf4[q[:n]] * np.repeat(absmax, 64)[:n]).reshape(shape))
+        plain = rng.random(blocks).astype(f32)
+        put("fp4-" + name, "BNB_FP4", "bnb-fp4", {
+            "a.weight": packed, "a.weight.absmax": plain, "a.weight.quant_map": nf4,
+            "a.weight.quant_state.bitsandbytes__fp4": text(dict(state, quant_type="fp4"))},
+            (nf4[q[:n]] * np.repeat(plain, 64)[:n]).reshape(shape))
+    q, scb = rng.integers(-127, 128, (24, 40)).astype(np.int8), rng.random(24).astype(f32)
+    put("int8", "BNB_INT8", "bnb-int8", {"a.weight": q, "a.SCB": scb, "a.weight_format": np.zeros((), np.uint8)},
+        q.astype(f32) * scb[:, None] * f32(7.874015718698502e-3))
+
+
+def gptq():
+    i, o, group = 64, 32, 32
+    for bits in (2, 3, 4, 8):
+        for act in (False, True):
+            for version in (1, 2):
+                q, z = rng.integers(0, 2 ** bits, (i, o)), rng.integers(1, 2 ** bits, (i // group, o))
+                s, g = rng.random((i // group, o)).astype(np.float16), np.arange(i) // group
+                if act:
+                    g = rng.permutation(g)
+                tensors = {"a.qweight": bits_of(q.T, bits).T.copy().view(np.int32),
+                           "a.qzeros": bits_of(z if version == 2 else z - 1, bits).view(np.int32), "a.scales": s}
+                if act:
+                    tensors["a.g_idx"] = g.astype(np.int32)
+                config = {"quantization_config": {"quant_method": "gptq", "bits": bits, "group_size": group, "checkpoint_format":
+                                                  "gptq_v2" if version == 2 else "gptq"}}
+                put("gptq-%d%s-v%d" % (bits, "-act" if act else "", version), "GPTQ", "gptq-%dbit" % bits, tensors,
+                    ((q - z[g]).astype(f32) * s.astype(f32)[g]).T, config)
+
+
+def awq():
+    i, o, group = 64, 32, 32
+    q, z = rng.integers(0, 16, (i, o)).astype(np.uint32), rng.integers(0, 16, (i // group, o)).astype(np.uint32)
+    s, g = rng.random((i // group, o)).astype(np.float16), np.arange(i) // group
+
+    def pack(a):
+        words = a.reshape(a.shape[0], -1, 8)[:, :, [0, 2, 4, 6, 1, 3, 5, 7]]
+        return (words << (np.arange(8, dtype=np.uint32) * 4)).sum(-1).astype(np.uint32).view(np.int32)
+    put("awq", "AWQ", "awq-4bit", {"a.qweight": pack(q), "a.qzeros": pack(z), "a.scales": s},
+        ((q.astype(int) - z.astype(int)[g]).astype(f32) * s.astype(f32)[g]).T, {"quantization_config": {"group_size": group}})
+
+
+def compressed():
+    o, i, group = 20, 96, 32
+    for bits in (4, 8):
+        low, per, g = 2 ** (bits - 1), 32 // bits, np.arange(i) // group
+        q, s, z = rng.integers(-low, low, (o, i)), rng.random((o, i // group)).astype(f32), rng.integers(-low, low, (o, i // group))
+        padded = np.concatenate([z + low, np.zeros((-o % per, i // group), int)])
+        zeros = bits_of(np.concatenate([padded.T, np.zeros((i // group, -padded.shape[0] % 32), int)], 1), bits)[:, :-(-o // per)]
+        base = {"a.weight_packed": bits_of(q + low, bits).view(np.int32), "a.weight_scale": s, "a.weight_shape": np.array([o, i])}
+        method, dtype, p = "compressed-int%d" % bits, "CT_INT%d" % bits, rng.permutation(g)
+        put("packed%d" % bits, dtype, method, base, q.astype(f32) * s[:, g])
+        base["a.weight_zero_point"] = zeros.T.copy().view(np.int32)
+        put("packed%d-zeros" % bits, dtype, method, base, (q - z[:, g]).astype(f32) * s[:, g])
+        base["a.weight_g_idx"] = p.astype(np.int32)
+        put("packed%d-zeros-index" % bits, dtype, method, base, (q - z[:, p]).astype(f32) * s[:, p])
+    q, s = rng.integers(-127, 128, (20, 32)).astype(np.int8), rng.random((20, 1)).astype(f32)
+    put("int8-rows", "CT_INT8", "compressed-int8", {"a.weight": q, "a.weight_scale": s}, q.astype(f32) * s)
+    put("int8-whole", "CT_INT8", "compressed-int8", {"a.weight": q, "a.weight_scale": s[:1, 0].copy()}, q.astype(f32) * s[0, 0])
+
+
+def fp8():
+    b = rng.integers(0, 256, (150, 140)).astype(np.uint8)
+    b[(b & 127) == 127] = 0
+    sign, e, m = np.where(b & 128, -1, 1), (b.astype(int) >> 3) & 15, b & 7
+    v = (sign * np.where(e == 0, m / 8 * 2.0 ** -6, (1 + m / 8) * 2.0 ** (e - 7.0))).astype(f32)
+    s = rng.random((2, 2)).astype(f32)
+    blocks = v * s[np.arange(150) // 128][:, np.arange(140) // 128]
+    t = {"a.weight": ("F8_E4M3", b), "a.weight_scale_inv": s}
+    put("fp8-blocks", "CT_FP8", "fp8", t, blocks, {"quantization_config": {"weight_block_size": [128, 128]}})
+    put("fp8-blocks-unsaid", "CT_FP8", "fp8", t, blocks)
+    rows = rng.random((150, 1)).astype(f32)
+    put("fp8-rows", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": rows, "a.input_scale": np.ones(1, f32)}, v * rows)
+    put("fp8-whole", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": np.array(0.5, f32)}, v * f32(0.5))
+
+
+def mlx():
+    group = 64
+    g = np.arange(128) // group
+    for bits in (2, 3, 4, 5, 6, 8):
+        for lead in ((), (2,)):
+            q = rng.integers(0, 2 ** bits, lead + (6, 128))
+            s, b = rng.random(lead + (6, 2)).astype(np.float16), rng.standard_normal(lead + (6, 2)).astype(np.float16)
+            put("mlx-%d%s" % (bits, "-experts" if lead else ""), "MLX", "mlx-%dbit" % bits,
+                {"a.weight": bits_of(q, bits), "a.scales": s, "a.biases": b}, q.astype(f32) * s.astype(f32)[..., g] + b.astype(f32)[..., g],
+                {"quantization": {"group_size": group, "bits": bits}})
+
+
+if __name__ == "__main__":
+    os.makedirs(OUT, exist_ok=True)
+    for make in (bitsandbytes, gptq, awq, compressed, fp8, mlx):
+        make()
+    with open(os.path.join(HERE, "quantised.tsv"), "w") as f:
+        f.write("file\tdtype\tshape\txxh128\tquantization\tconfig\n")
+        for row in ROWS:
+            f.write("\t".join(row) + "\n")
