@@ -139,9 +139,12 @@ static void hub_cache(void **state)
 	temp_text(&c.t, "hub/models--org--the--name/refs/main", "abc\n");
 	for (unsigned i = 0; i < 2; i++) {
 		char path[100];
-		snprintf(path, sizeof path, "hub/models--org--the--name/snapshots/%s/model.safetensors", i ? "def" : "abc");	/* the newest is not refs/main */
+		snprintf(path, sizeof path, "hub/models--org--the--name/snapshots/%s/model.safetensors", i ? "def" : "abc");
 		temp_link(&c.t, "../../blobs/1", path);
 	}
+	char newest[PATH_MAX];	/* is not refs/main */
+	temp_path(&c.t, "hub/models--org--the--name/snapshots/def", newest);
+	assert_int_equal(utimensat(AT_FDCWD, newest, (struct timespec[2]){{.tv_sec = 4000000000}, {.tv_sec = 4000000000}}, 0), 0);
 	temp_link(&c.t, "../../blobs/1", "hub/models--gpt2/snapshots/r/model.safetensors");
 	temp_link(&c.t, "../../blobs/1", "hub/models--o--quants/snapshots/r/a-Q4.gguf");
 	temp_link(&c.t, "../../blobs/1", "hub/models--o--quants/snapshots/r/a-Q8.gguf");
