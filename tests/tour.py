@@ -70,6 +70,11 @@ def toured(tarn, lines, scratch):
         subprocess.run([tarn, "umount", mnt], check=True, timeout=60)
 
 
+def without_measures(lines):
+    """Confidences and distances may move a little when the method gets better; the story may not."""
+    return [re.sub(r"\b\d+\.\d+( %)?|#+$", "#", re.sub(r" +", " ", line)) for line in lines]
+
+
 def main():
     tarn, readme = os.path.abspath(sys.argv[1]), sys.argv[2]
     if not can_mount():
@@ -82,7 +87,7 @@ def main():
         with open(readme, "w", encoding="utf-8") as f:
             f.write("\n".join(new) + "\n")
         return 0
-    changes = list(difflib.unified_diff(lines, new, "README.md says", "really", lineterm=""))
+    changes = list(difflib.unified_diff(without_measures(lines), without_measures(new), "README.md says", "really", lineterm=""))
     print("\n".join(changes))
     return 1 if changes else 0
 
