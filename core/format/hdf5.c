@@ -34,7 +34,21 @@ int hdf5_at(struct hdf5 *h, uint64_t address, void *out, size_t n)
 {
 	if (address > h->src.size || h->base > h->src.size - address || n > h->src.size - address - h->base)
 		return hdf5_bad(h, address, "an address beyond the end: cut short, or");
-	return source_pread(&h->src, out, n, h->base + address, h->e);
+	uint64_t at = h->base + address;
+	if (n > sizeof h->window / 4)
+		return source_pread(&h->src, out, n, at, h->e);
+	if (at < h->window_at || at + n > h->window_at + h->window_len) {
+		uint64_t from = at - at % 1024;
+		size_t len = (size_t)MIN(h->src.size - from, (uint64_t)sizeof h->window);
+		h->window_len = 0;
+		int r = source_pread(&h->src, h->window, len, from, h->e);
+		if (r < 0)
+			return r;
+		h->window_at = from;
+		h->window_len = len;
+	}
+	memcpy(out, h->window + (at - h->window_at), n);
+	return 0;
 }
 
 int hdf5_step(struct hdf5 *h, uint64_t address)

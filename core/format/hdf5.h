@@ -19,6 +19,9 @@ struct hdf5 {
 	uint64_t budget;		/* objects, messages and tree nodes left to visit */
 	uint64_t heap_budget;		/* objects of global heaps left to pass */
 	const char *prefix;		/* put in front of names */
+	uint64_t window_at;		/* of the bytes in window: headers are small and near each other */
+	size_t window_len;
+	unsigned char window[8192];
 	struct hdf5_attribute *attributes;	/* of groups; in w's arena */
 	size_t n_attributes, attribute_cap;
 	size_t links, types, apart;	/* left out: links, datasets of other types, optimizer state */

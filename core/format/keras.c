@@ -85,9 +85,12 @@ static int read_config(struct weights *w, const char *path, const char *text, si
 
 static int open_hdf5(struct weights *w, uint32_t file, struct source src, bool configured, struct err *e)
 {
-	struct hdf5 h = {.w = w, .file = file, .src = src, .prefix = "", .e = e};
-	int r = hdf5_read(&h);
-	const struct hdf5_attribute *config = r < 0 || configured ? NULL : hdf5_find(&h, "", "model_config");
+	cleanup_free struct hdf5 *h = mem_alloc(sizeof *h);
+	if (!h)
+		return err_nomem(e);
+	*h = (struct hdf5){.w = w, .file = file, .src = src, .prefix = "", .e = e};
+	int r = hdf5_read(h);
+	const struct hdf5_attribute *config = r < 0 || configured ? NULL : hdf5_find(h, "", "model_config");
 	return config ? read_config(w, w->files[file].path, config->text, strnlen(config->text, config->len), e) : r;
 }
 

@@ -192,13 +192,14 @@ static int judge(struct opening *o, struct zip_entry *t)
 static int read_local(struct opening *o, struct zip_entry *t)
 {
 	const struct source *s = &o->z->src;
-	unsigned char h[LOCAL];
-	char name[1024];
+	unsigned char h[LOCAL + 256];
+	size_t known = MIN((size_t)t->name_len, sizeof h - LOCAL);	/* the names should agree: one read for both */
 	if (t->header > o->z->pos + o->dir || o->z->pos + o->dir - t->header < LOCAL) {
 		t->refused = "its local header lies outside the archive";
 		return hazard(o, t, "zip-mismatch", false, "local header at %" PRIu64 ", beyond the directory", t->header);
 	}
-	int r = source_pread(s, h, sizeof h, t->header, o->e);
+	known = (size_t)MIN((uint64_t)known, o->z->pos + o->dir - t->header - LOCAL);
+	int r = source_pread(s, h, LOCAL + known, t->header, o->e);
 	if (r < 0)
 		return r;
 	if (memcmp(h, "PK\3\4", 4)) {
@@ -212,12 +213,9 @@ static int read_local(struct opening *o, struct zip_entry *t)
 		return hazard(o, t, "zip-overlap", false, "%" PRIu64 " bytes at %" PRIu64 " run past the directory at %" PRIu64,
 			      t->stored, t->data, dir);
 	}
-	size_t n = MIN((size_t)u16(h + 26), sizeof name);
-	r = source_pread(s, name, n, t->header + LOCAL, o->e);
-	if (r < 0)
-		return r;
-	if (u16(h + 26) != t->name_len || memcmp(name, t->name, MIN(n, (size_t)t->name_len)))
-		return hazard(o, t, "zip-mismatch", false, "called '%.*s' in its local header", (int)MIN(n, (size_t)100), name);
+	size_t n = MIN((size_t)u16(h + 26), known);
+	if (u16(h + 26) != t->name_len || memcmp(h + LOCAL, t->name, n))
+		return hazard(o, t, "zip-mismatch", false, "called '%.*s' in its local header", (int)MIN(n, (size_t)100), (char *)h + LOCAL);
 	if (u16(h + 8) != t->method)
 		return hazard(o, t, "zip-mismatch", false, "method %u in its local header, %u in the directory", u16(h + 8), t->method);
 	if (!(u16(h + 6) & 8)) {	/* otherwise sizes follow the data */
