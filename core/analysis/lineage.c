@@ -108,6 +108,11 @@ static int cmp_ranked(const void *x, const void *y)
 	return (a->index > b->index) - (a->index < b->index);
 }
 
+unsigned fam_threads(const struct fam *f)
+{
+	return f->n < 16 ? 1 : f->in->threads ? f->in->threads : pool_cores();
+}
+
 /* Load the members in rank order; those that cannot be loaded are a problem and stay out. */
 static int fam_load(struct fam *f, const uint32_t *members, size_t n, struct err *e)
 {

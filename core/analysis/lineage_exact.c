@@ -378,6 +378,9 @@ int quantised_find(struct fam *f, struct err *e)
 		}
 		if (best == UINT32_MAX || !(least < 0.25))
 			continue;
+		/* a cast differs from its parent by less than the steps of the child show: then the original */
+		while (f->node[best].state == NODE_DERIVED && !f->node[best].permuted && second < 1.0005 * least && f->node[best].parent != c)
+			best = f->node[best].parent;
 		struct verdict v = {RELATION_QUANTIZED, 1, second > 1.02 * least ? 0.99 : 0.8, BASIS_WEIGHTS, "nearest before quantisation"};
 		f->node[c].state = NODE_DERIVED;
 		f->node[c].parent = best;

@@ -77,6 +77,9 @@ double dtype_ulp(float v, enum dtype d);
 /* v as it would be after a cast to d (types without a known rounding: v itself). */
 float dtype_round(float v, enum dtype d);
 
+/* Threads for work inside a family: one where the family is small. */
+unsigned fam_threads(const struct fam *f);
+
 /* Stages, in this order. Each returns 0 or -errno. */
 int exact_find(struct fam *f, struct err *e);		/* duplicates, permuted copies, casts, prunings, extensions */
 int stitch_find(struct fam *f, struct err *e);

@@ -165,7 +165,7 @@ double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
 	return n ? sqrt(d2 / (double)n) : 1;
 }
 
-struct update update_of(const struct fam *f, uint32_t parent, uint32_t child)
+struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, size_t side)
 {
 	struct update u = {0};
 	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
@@ -173,15 +173,20 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child)
 	cleanup_free uint32_t *rank = mem_array(f->v.slots + 1, sizeof *rank);
 	if (!m || !gap || !energy || !rank)
 		return u;
-	size_t n = 0;
-	for (size_t k = 0; k < f->n_tree; k++) {
+	size_t n = 0, done = 0;
+	for (size_t k = 0; k < f->n_tree && done < SPECTRAL_SLOTS; k++) {
 		uint32_t s = f->tree_slot[k];
 		const struct slot *sl = &f->v.slot[s];
 		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);
 		double w[MATRIX_MAX], sum = 0, top = 0;
 		if (!x || !y)
 			continue;
-		submatrix_difference(m, x, y, sl->nr, sl->nc, MATRIX_MAX);
+		if (!memcmp(x, y, sl->n * sizeof *x)) {
+			u.kept++;
+			continue;
+		}
+		done++;
+		submatrix_difference(m, x, y, sl->nr, sl->nc, side);
 		if (m->r < 8 || !submatrix_spectrum(m, w))
 			continue;
 		for (size_t i = 0; i < m->r; i++)

@@ -6,7 +6,7 @@
  */
 #include "core/analysis/lineage_internal.h"
 
-enum { SPECTRAL_SLOTS = 16 };
+enum { SPECTRAL_SLOTS = 12 };
 
 /* Mean over slots of the energy in the lower half of the spectrum of a - b, relative to the weights; slots drawn anew count
  * against the pair. NAN when nothing can be compared. */
@@ -29,7 +29,7 @@ struct update {
 	double gap, energy, agree;	/* medians over changed slots; share of slots with this rank */
 	size_t changed, kept;		/* slots */
 };
-struct update update_of(const struct fam *f, uint32_t parent, uint32_t child);
+struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, size_t side);
 
 double median_of(double *v, size_t n);	/* sorts; NAN when empty */
 

@@ -4,13 +4,14 @@
  */
 #include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
+#include "core/analysis/matrix.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR = 16, TRIED = 12, SIDE = 32 };
+enum { NEAR = 12, TRIED = 12, SIDE = 32 };
 struct choice { uint32_t who; double b50; };
 
 struct placed {
@@ -70,27 +71,31 @@ static int cmp_choice(const void *x, const void *y)
 	return (a->who > b->who) - (a->who < b->who);
 }
 
+struct shortlist { struct choice c[NEAR]; size_t n; };
+
 /* Earlier models, nearest first by b50; beyond NEAR the plain distance chooses. */
-static int candidates(const struct fam *f, uint32_t y, struct choice *c, size_t *n)
+static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 {
-	*n = 0;
+	cleanup_free struct choice *c = mem_array(f->n + 1, sizeof *c);
+	size_t n = 0;
+	if (!c)
+		return -ENOMEM;
 	for (uint32_t p = 0; p < f->n; p++)
 		if (can_be_parent(f, p, y) && earlier(f, p, y))
-			c[(*n)++] = (struct choice){p, 0};
-	if (*n > NEAR) {
-		for (size_t i = 0; i < *n; i++)
+			c[n++] = (struct choice){p, 0};
+	if (n > NEAR) {
+		for (size_t i = 0; i < n; i++)
 			c[i].b50 = pair_l2(f, y, c[i].who);
-		qsort(c, *n, sizeof *c, cmp_choice);
-		*n = NEAR;
+		qsort(c, n, sizeof *c, cmp_choice);
+		n = NEAR;
 	}
-	size_t k = 0;
-	for (size_t i = 0; i < *n; i++) {
+	out->n = 0;
+	for (size_t i = 0; i < n; i++) {
 		double d = pair_b50(f, y, c[i].who, SIDE);
 		if (!isnan(d))
-			c[k++] = (struct choice){c[i].who, d};
+			out->c[out->n++] = (struct choice){c[i].who, d};
 	}
-	*n = k;
-	qsort(c, k, sizeof *c, cmp_choice);
+	qsort(out->c, out->n, sizeof *out->c, cmp_choice);
 	return 0;
 }
 
@@ -219,7 +224,7 @@ static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choi
 	uint32_t best = UINT32_MAX;
 	double least = INFINITY;
 	for (size_t i = 0; i < n && i < 4 && c[i].b50 <= 16 * c[0].b50; i++) {
-		struct update u = update_of(f, c[i].who, y);
+		struct update u = update_of(f, c[i].who, y, SIDE);
 		if (f->node[c[i].who].state != NODE_TRUNK || !u.low_rank || u.gap < 8)
 			continue;
 		double d = pair_l2(f, c[i].who, y);
@@ -231,14 +236,13 @@ static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choi
 	return best;
 }
 
-static int place(struct fam *f, struct tree *t, uint32_t y, struct placed *pl)
+static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortlist *l, struct placed *pl)
 {
-	cleanup_free struct choice *c = mem_array(f->n + 1, sizeof *c);
-	size_t n = 0;
-	int rc = c ? candidates(f, y, c, &n) : -ENOMEM;
+	const struct choice *c = l->c;
+	size_t n = l->n;
 	*pl = (struct placed){.parent = UINT32_MAX, .next = INFINITY, .refused = {.odds = -INFINITY}};
-	if (rc || !n)
-		return rc;
+	if (!n)
+		return;
 	size_t trained = 0;
 	while (trained < n && f->node[c[trained].who].state != NODE_TRUNK)
 		trained++;
@@ -251,7 +255,6 @@ static int place(struct fam *f, struct tree *t, uint32_t y, struct placed *pl)
 			pl->next = c[i].b50;
 	}
 	pl->parent = copy_followed(f, original_of(f, pl->parent, y), y);
-	return 0;
 }
 
 struct timed { double clock, norm; uint32_t m; };
@@ -301,7 +304,7 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 	const char *by = "";
 	clock_compare(f, p, y, &sure, &by);
 	size_t fresh = count_fresh(f, p, y);
-	struct update u = update_of(f, p, y);
+	struct update u = update_of(f, p, y, MATRIX_MAX);
 	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
 			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
 	char why[400], rank[96] = "";
@@ -320,22 +323,31 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 			pl->between.values ? pl->between.share : NAN, pl->between.odds, pl->refused.share, pl->refused.odds, sqrt(pl->b50), sqrt(pl->next), by);
 }
 
+struct listing { const struct fam *f; const struct timed *t; struct shortlist *list; };
+
+static int list_job(void *arg, size_t i)
+{
+	struct listing *j = arg;
+	return cancel_asked(j->f->cancel) ? -ECANCELED : candidates(j->f, j->t[i].m, &j->list[i]);
+}
+
 int tree_find(struct fam *f, struct err *e)
 {
 	cleanup_free struct timed *t = mem_array(f->n + 1, sizeof *t);
 	cleanup_free struct placed *pl = mem_array(f->n + 1, sizeof *pl);
 	cleanup_free struct step_basis **basis = mem_array(f->n + 1, sizeof *basis);
-	if (!t || !pl || !basis)
+	cleanup_free struct shortlist *list = mem_array(f->n + 1, sizeof *list);
+	if (!t || !pl || !basis || !list)
 		return -ENOMEM;
 	struct tree tree = {basis};
 	size_t n = trunk_in_order(f, t);
-	int rc = 0;
+	struct listing job = {f, t, list};
+	int rc = pool_for(fam_threads(f), n, list_job, &job);
+	if (rc == -ECANCELED)
+		return err_set(e, ECANCELED, "asked to stop");
 	for (size_t i = 0; i < n && !rc; i++) {
-		if (cancel_asked(f->cancel))
-			rc = err_set(e, ECANCELED, "asked to stop");
-		else
-			rc = place(f, &tree, t[i].m, &pl[i]);
-		if (!rc && pl[i].parent != UINT32_MAX && !fam_ancestor(f, t[i].m, pl[i].parent))
+		place(f, &tree, t[i].m, &list[i], &pl[i]);
+		if (pl[i].parent != UINT32_MAX && !fam_ancestor(f, t[i].m, pl[i].parent))
 			f->node[t[i].m].parent = pl[i].parent;
 	}
 	for (size_t i = 0; i < n && !rc; i++)

@@ -211,9 +211,25 @@ void submatrix_difference(struct submatrix *m, const float *x, const float *y, u
 	}
 }
 
+/* The lower triangle of m mT is enough: tridiagonalise reads no other. */
+static void gram(const struct submatrix *m, double *g)
+{
+	double t[MATRIX_MAX * MATRIX_MAX];
+	for (size_t i = 0; i < m->r; i++)
+		for (size_t j = 0; j < m->c; j++)
+			t[j * m->r + i] = m->v[i * m->c + j];
+	memset(g, 0, m->r * m->r * sizeof *g);
+	for (size_t k = 0; k < m->c; k++)
+		for (size_t i = 0; i < m->r; i++) {
+			double f = t[k * m->r + i];
+			for (size_t j = 0; j <= i; j++)
+				g[i * m->r + j] += f * t[k * m->r + j];
+		}
+}
+
 bool submatrix_spectrum(const struct submatrix *m, double *w)
 {
 	double g[MATRIX_MAX * MATRIX_MAX];
-	matrix_abt(m->v, m->v, m->r, m->c, g);
+	gram(m, g);
 	return matrix_eigen(g, m->r, w, false);
 }

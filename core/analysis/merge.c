@@ -370,7 +370,7 @@ static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct 
 {
 	double limit = limit_of(f, x, y);
 	bool found = false;
-	for (size_t i = 0; i < n && i < 12; i++) {
+	for (size_t i = 0; i < n && i < 5; i++) {
 		struct set s = best[i];
 		double ratio;
 		size_t used;
@@ -491,7 +491,7 @@ static int record(struct fam *f, const struct merge *m)
 static int resolve(struct fam *f, struct merge *all, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		all[i].score += clock_penalty(f, &all[i]);
+		all[i].score += all[i].n ? clock_penalty(f, &all[i]) : 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < n; j++) {
 			if (i == j || !all[i].n || !all[j].n || !is_parent(&all[i], all[j].child) || !is_parent(&all[j], all[i].child))
@@ -509,25 +509,31 @@ static int resolve(struct fam *f, struct merge *all, size_t n)
 	return 0;
 }
 
+struct searching { const struct fam *f; const struct mix *x; struct merge *all; };
+
+static int search_job(void *arg, size_t y)
+{
+	struct searching *j = arg;
+	bool found = false;
+	int rc = cancel_asked(j->f->cancel) ? -ECANCELED : search(j->f, j->x, y, &j->all[y], &found);
+	if (!found)
+		j->all[y].n = 0;
+	return rc;
+}
+
 int merge_find(struct fam *f, struct err *e)
 {
 	struct mix x = {0};
 	int rc = choose_slots(f, &x);
 	cleanup_free struct merge *all = mem_array(x.n + 1, sizeof *all);
-	size_t n = 0;
 	rc = rc || all ? rc : -ENOMEM;
 	if (!rc && x.n >= 3) {
 		rc = fill(f, &x);
 		rc = rc ? rc : make_gram(&x);
-		for (size_t y = 0; y < x.n && !rc; y++) {
-			bool found = false;
-			if (cancel_asked(f->cancel))
-				rc = err_set(e, ECANCELED, "asked to stop");
-			else
-				rc = search(f, &x, y, &all[n], &found);
-			n += found && !rc;
-		}
-		rc = rc ? rc : resolve(f, all, n);
+		struct searching job = {f, &x, all};
+		rc = rc ? rc : pool_for(fam_threads(f), x.n, search_job, &job);
+		rc = rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
+		rc = rc ? rc : resolve(f, all, x.n);
 	}
 	arena_release(&x.arena);
 	return rc;
