@@ -49,7 +49,7 @@ static bool below(const char *id, const char *of)
 /* One step: groups of equal ids [i, j), whether across lake directories or within one. */
 struct step {
 	bool within;
-	const char *(*rename)(struct arena *a, const struct lake *l, const struct scan_model *m, size_t nth);	/* NULL: keep */
+	const char *(*rename)(struct arena *a, const struct lake *l, const struct scan_model *m, size_t nth);
 	bool nested;		/* models below take the same prefix */
 };
 
@@ -145,7 +145,8 @@ static long step_run(struct scan *s, const struct lake *l, const struct step *st
 static int unique(struct scan *s, const struct lake *l)
 {
 	static const struct step steps[] = {
-		{true, with_extension, false}, {true, with_directory, false}, {false, with_root, true}, {false, with_tilde, false},
+		{true, with_extension, false}, {true, with_directory, false},
+		{false, with_root, true}, {false, with_tilde, false},
 	};
 	for (size_t i = 0; i < COUNT(steps); i++) {
 		long r = step_run(s, l, &steps[i]);

@@ -50,7 +50,8 @@ static int add_root(struct lake *l, const char *path, struct err *e)
 		if (strcmp(real, other) == 0)
 			return err_set(e, EINVAL, "'%s' is given twice", path);
 		if (beneath(real, other) || beneath(other, real))
-			return err_set(e, EINVAL, "'%s' and '%s' lie one inside the other: give the outer one alone", real, other);
+			return err_set(e, EINVAL, "'%s' and '%s' lie one inside the other: give the outer one alone",
+			    real, other);
 	}
 	struct lake_root *root = &l->roots[l->n_roots];
 	root->path = mem_strdup(real);

@@ -43,7 +43,9 @@ struct listing {
 };
 
 enum owner_kind {
-	OWNER_DIRECTORY, OWNER_PIPELINE /* diffusers: subdirectories are its components */, OWNER_MODULES /* sentence-transformers */,
+	OWNER_DIRECTORY,
+	OWNER_PIPELINE,		/* diffusers: subdirectories are its components */
+	OWNER_MODULES,		/* sentence-transformers */
 	OWNER_SOFT,		/* perhaps only a file with other models below */
 };
 

@@ -25,9 +25,10 @@ static bool any(const struct walker *w, const struct place *p, const struct list
 static bool is_category(const char *path)
 {
 	static const char *const names[] = {
-		"checkpoints", "loras", "lora", "lycoris", "vae", "vae_approx", "controlnet", "embeddings", "upscale_models", "clip",
-		"clip_vision", "text_encoders", "unet", "diffusion_models", "style_models", "hypernetworks", "gligen", "photomaker",
-		"stable-diffusion", "esrgan", "realesrgan", "codeformer", "gfpgan", "swinir", "ipadapter", "animatediff_models",
+		"checkpoints", "loras", "lora", "lycoris", "vae", "vae_approx", "controlnet", "embeddings",
+		"upscale_models", "clip", "clip_vision", "text_encoders", "unet", "diffusion_models",
+		"style_models", "hypernetworks", "gligen", "photomaker", "stable-diffusion", "esrgan",
+		"realesrgan", "codeformer", "gfpgan", "swinir", "ipadapter", "animatediff_models",
 		"audio_encoders", "model_patches", "diffusers",
 	};
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -49,7 +50,8 @@ static int add_sidecars(struct walker *w, struct owner *o, const struct listing 
 	}
 	for (; lo < l->n_files && strncmp(l->entries[lo].name, o->stem, o->stem_len) == 0; lo++) {
 		const struct entry *e = &l->entries[lo];
-		if (e->info.kind == SCAN_WEIGHTS || e->dir || e->linked_dir || e->special || e->name[o->stem_len] != '.')
+		if (e->info.kind == SCAN_WEIGHTS || e->dir || e->linked_dir || e->special ||
+		    e->name[o->stem_len] != '.')
 			continue;
 		int r = owner_add(w, o, o->place->path, e, e->info.kind);
 		if (r < 0)
@@ -64,7 +66,8 @@ static bool is_document(const struct entry *e)
 }
 
 /* Config, card and tokenizer of a folder whose weight files are all of one model (quantisations) are each file's. */
-static int add_documents(struct walker *w, struct owner *o, const struct listing *l, const uint32_t *documents, size_t n)
+static int add_documents(struct walker *w, struct owner *o, const struct listing *l, const uint32_t *documents,
+			 size_t n)
 {
 	int r = 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
@@ -76,7 +79,8 @@ static int add_documents(struct walker *w, struct owner *o, const struct listing
 }
 
 /* One set of weights that is a model of its own: dir/stem. */
-static int take_set(struct walker *w, const struct place *p, struct listing *l, size_t set, const uint32_t *documents, size_t n)
+static int take_set(struct walker *w, const struct place *p, struct listing *l, size_t set, const uint32_t *documents,
+		    size_t n)
 {
 	cleanup_owner struct owner o = {.place = p, .layout = "file"};
 	int r = 0;
@@ -159,7 +163,8 @@ static void owner_to_file(struct owner *o, const struct listing *l, const struct
 static int take_model(struct walker *w, struct place *p, struct listing *l, const struct set *best, const char *layout,
 		      bool soft)
 {
-	cleanup_owner struct owner o = {.kind = soft ? OWNER_SOFT : OWNER_DIRECTORY, .place = p, .layout = p->layout ? p->layout : layout};
+	cleanup_owner struct owner o = {.kind = soft ? OWNER_SOFT : OWNER_DIRECTORY, .place = p,
+	    .layout = p->layout ? p->layout : layout};
 	size_t before = w->n_models;
 	int r = owner_add_rest(w, &o, p->path, l, best);
 	struct place below = *p;

@@ -54,7 +54,8 @@ static int64_t age_of(const struct walker *w, const struct place *p, const char 
 }
 
 /* Which snapshot the plain id stands for: index into the listing, l->n when there is none. */
-static size_t current(const struct walker *w, const struct place *p, const struct place *snapshots, const struct listing *l)
+static size_t current(const struct walker *w, const struct place *p, const struct place *snapshots,
+		      const struct listing *l)
 {
 	size_t best = l->n, dirs = 0;
 	char ref[256];
@@ -74,7 +75,8 @@ static size_t current(const struct walker *w, const struct place *p, const struc
 		if (strcmp(l->entries[i].name, ref) == 0)
 			return i;
 		int64_t t = age_of(w, snapshots, l->entries[i].name);
-		if (best == l->n || t > newest || (t == newest && strcmp(l->entries[i].name, l->entries[best].name) < 0)) {
+		bool before = best < l->n && strcmp(l->entries[i].name, l->entries[best].name) < 0;
+		if (best == l->n || t > newest || (t == newest && before)) {
 			newest = t;
 			best = i;
 		}

@@ -40,8 +40,10 @@ static const char *digest_of(const char *s)
 static const char *layer_name(const char *type, enum scan_kind *kind)
 {
 	static const struct { const char *type, *name; enum scan_kind kind; } layers[] = {
-		{"model", "model.gguf", SCAN_WEIGHTS}, {"adapter", "adapter.gguf", SCAN_OTHER}, {"projector", "mmproj.gguf", SCAN_OTHER},
-		{"license", "LICENSE", SCAN_OTHER}, {"template", "template", SCAN_OTHER}, {"system", "system", SCAN_OTHER},
+		{"model", "model.gguf", SCAN_WEIGHTS}, {"adapter", "adapter.gguf", SCAN_OTHER},
+		{"projector", "mmproj.gguf", SCAN_OTHER},
+		{"license", "LICENSE", SCAN_OTHER}, {"template", "template", SCAN_OTHER},
+		{"system", "system", SCAN_OTHER},
 		{"params", "ollama-params.json", SCAN_OTHER}, {"messages", "messages.json", SCAN_OTHER},
 		{"config", "ollama-config.json", SCAN_OTHER},
 	};
@@ -98,17 +100,20 @@ static int add_file(struct walker *w, struct owner *o, const char *path, const c
 	o->reads |= f.kind == SCAN_WEIGHTS;
 	o->own = true;
 	o->files[o->n_files++] = f;
-	return f.broken ? walk_unread(w, o->place->root, path, "", 0, "a blob that a manifest names and that is not there") : 0;
+	return f.broken ? walk_unread(w, o->place->root, path, "", 0,
+	    "a blob that a manifest names and that is not there") : 0;
 }
 
 static int add_layer(struct walker *w, struct store *s, struct owner *o, const struct value *layer)
 {
 	enum scan_kind kind = SCAN_OTHER;
-	const char *type = value_str(value_get(layer, "mediaType")), *hex = digest_of(value_str(value_get(layer, "digest")));
+	const char *type = value_str(value_get(layer, "mediaType"));
+	const char *hex = digest_of(value_str(value_get(layer, "digest")));
 	const char *name = layer_name(type, &kind);
 	char blob[8 + DIGEST + 8];
 	if (!hex)
-		return walk_unread(w, o->place->root, o->files[0].path /* its manifest */, "", 0, "a manifest with a digest that is no SHA-256");
+		return walk_unread(w, o->place->root, o->files[0].path /* its manifest */, "", 0,
+				   "a manifest with a digest that is no SHA-256");
 	if (mem_grow(&s->named, &s->cap, s->n_named + 1) < 0)
 		return -ENOMEM;
 	memcpy(s->named[s->n_named++], hex, DIGEST);
@@ -140,7 +145,8 @@ static int read_manifest(struct walker *w, struct store *s, struct owner *o, con
 }
 
 /* path: STORE/manifests/HOST/NAMESPACE/NAME, in `at`; words: where HOST, NAMESPACE and NAME begin in it. */
-static int take_tag(struct walker *w, struct store *s, const struct place *at, const char *const words[], const char *tag)
+static int take_tag(struct walker *w, struct store *s, const struct place *at, const char *const words[],
+		    const char *tag)
 {
 	const char *host = words[0], *from = strncmp(host, "registry.ollama.ai/", 19) == 0 ? words[1] : host;
 	cleanup_free char *id = mem_alloc(strlen(from) + strlen(tag) + 2);
@@ -157,7 +163,8 @@ static int take_tag(struct walker *w, struct store *s, const struct place *at, c
 
 static int walk_manifests(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level);
 
-static int walk_deeper(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level, const char *name)
+static int walk_deeper(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level,
+		       const char *name)
 {
 	struct place below = *p;
 	cleanup_free char *path = path_join(p->path, name);

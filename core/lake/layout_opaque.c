@@ -25,8 +25,8 @@ static bool is_t5x(const struct listing *l)
 static const char *reason_of(const struct walker *w, const struct place *p, const struct listing *l)
 {
 	const char *name = place_name(w, p);
-	if (listing_find(l, "_CHECKPOINT_METADATA") || listing_find(l, "manifest.ocdbt") || listing_find(l, "orbax.checkpoint") ||
-	    (listing_find(l, "_METADATA") && listing_find(l, "_sharding")))
+	if (listing_find(l, "_CHECKPOINT_METADATA") || listing_find(l, "manifest.ocdbt") ||
+	    listing_find(l, "orbax.checkpoint") || (listing_find(l, "_METADATA") && listing_find(l, "_sharding")))
 		return "an Orbax checkpoint (TensorStore) is not read";
 	if (is_t5x(l))
 		return "a T5X checkpoint (TensorStore) is not read";

@@ -12,7 +12,8 @@
 
 static bool is_companion(const char *name)
 {
-	static const char *const names[] = {"onnx", "original", "openvino", "coreml", "tflite", "flax", "metal", "safetensors", "pytorch"};
+	static const char *const names[] = {"onnx", "original", "openvino", "coreml", "tflite", "flax", "metal",
+	    "safetensors", "pytorch"};
 	for (size_t i = 0; i < COUNT(names); i++)
 		if (strcasecmp(name, names[i]) == 0)
 			return true;
@@ -23,8 +24,8 @@ static bool is_companion(const char *name)
 static bool is_state(const char *name)
 {
 	size_t n = strlen(name);
-	return strncmp(name, "checkpoint", 10) == 0 || strncmp(name, "step", 4) == 0 || strncmp(name, "epoch", 5) == 0 ||
-	       strncmp(name, "global_step", 11) == 0 || name_is_number(name, n);
+	return strncmp(name, "checkpoint", 10) == 0 || strncmp(name, "step", 4) == 0 ||
+	       strncmp(name, "epoch", 5) == 0 || strncmp(name, "global_step", 11) == 0 || name_is_number(name, n);
 }
 
 /* "1_Pooling" */

@@ -9,7 +9,8 @@
 #include <limits.h>
 #include <string.h>
 
-enum target links_resolve(const struct lake *l, uint32_t root, const char *path, char real[], const char **rel, uint32_t *to)
+enum target links_resolve(const struct lake *l, uint32_t root, const char *path, char real[], const char **rel,
+			  uint32_t *to)
 {
 	cleanup_free char *full = path_join(l->roots[root].path, path);
 	if (!full || !realpath(full, real))
@@ -63,7 +64,8 @@ static struct spot *weights_spots(const struct scan *s, size_t *n)
 	for (size_t i = 0; spots && i < s->n_models; i++)
 		for (size_t f = 0; f < s->models[i].n_files; f++)
 			if (s->models[i].files[f].kind == SCAN_WEIGHTS)
-				spots[(*n)++] = (struct spot){s->models[i].root, s->models[i].files[f].path, &s->models[i]};
+				spots[(*n)++] = (struct spot){s->models[i].root, s->models[i].files[f].path,
+				    &s->models[i]};
 	if (spots && *n > 1)
 		qsort(spots, *n, sizeof *spots, spot_cmp);
 	return spots;
@@ -71,7 +73,8 @@ static struct spot *weights_spots(const struct scan *s, size_t *n)
 
 static const struct scan_model *model_at(const struct spot *spots, size_t n, uint32_t root, const char *path)
 {
-	const struct spot *found = bsearch(&(struct spot){.root = root, .path = path}, spots, n, sizeof *spots, spot_cmp);
+	const struct spot key = {.root = root, .path = path};
+	const struct spot *found = bsearch(&key, spots, n, sizeof *spots, spot_cmp);
 	return found ? found->model : NULL;
 }
 
@@ -101,7 +104,8 @@ static const struct scan_file *first_weights(const struct scan_model *m)
 }
 
 /* The model whose weights all of m's are links to, or NULL. *outside: they lead out of the lake. */
-static const struct scan_model *original(const struct scan_model *m, const struct lake *l, const struct spot *spots, size_t n,
+static const struct scan_model *original(const struct scan_model *m, const struct lake *l, const struct spot *spots,
+					 size_t n,
 					 bool *outside)
 {
 	const struct scan_model *same = NULL;
@@ -199,7 +203,8 @@ static int by_dir(const void *a, const void *b)
 }
 
 /* What a link to the directory stands for: *below when there are only models in it. */
-static const struct scan_model *model_in(const struct scan_model *const *order, size_t n, const struct alias *a, bool *below)
+static const struct scan_model *model_in(const struct scan_model *const *order, size_t n, const struct alias *a,
+					 bool *below)
 {
 	const struct scan_model key = {.root = a->to, .dir = a->dir}, *k = &key;
 	size_t lo = 0, hi = n, len = strlen(a->dir);
@@ -230,7 +235,8 @@ int links_report(struct links *k, struct scan *s)
 	size_t cap = s->n_unread;
 	if (!k->n)
 		return 0;
-	cleanup_free const struct scan_model **files = mem_array(s->n_models, sizeof *files), **dirs = mem_array(s->n_models, sizeof *dirs);
+	cleanup_free const struct scan_model **files = mem_array(s->n_models, sizeof *files);
+	cleanup_free const struct scan_model **dirs = mem_array(s->n_models, sizeof *dirs);
 	if (!files || !dirs)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_models; i++)
@@ -246,8 +252,8 @@ int links_report(struct links *k, struct scan *s)
 		m = found ? *found : a->same ? NULL : model_in(dirs, s->n_models, a, &below);
 		if (!m)
 			continue;
-		const char *reason = below ? arena_printf(&s->arenas[0], "the same models as in %s", *a->dir ? a->dir : "the lake") :
-				     arena_printf(&s->arenas[0], "the same files as %s", m->id);
+		const char *reason = arena_printf(&s->arenas[0], "the same %s %s", below ? "models as in" : "files as",
+						  !below ? m->id : *a->dir ? a->dir : "the lake");
 		int r = add_row(s, a, reason, &cap);
 		if (r < 0)
 			return r;

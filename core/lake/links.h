@@ -7,7 +7,7 @@
 struct alias {
 	uint32_t root;
 	const char *path;		/* of the link */
-	const struct scan_file *same;	/* the shown model's files; NULL: whatever lies in the directory `dir` of `to` */
+	const struct scan_file *same;	/* the shown model's files; NULL: what lies in `dir` of root `to` */
 	uint32_t to;
 	const char *dir;
 };
@@ -19,7 +19,8 @@ struct links {
 
 /* The directory a link leads to: in the lake, outside, or not to be reached. Lake paths are relative to root *to. */
 enum target { TARGET_LAKE, TARGET_OUTSIDE, TARGET_AROUND /* it holds the lake */, TARGET_NONE };
-enum target links_resolve(const struct lake *l, uint32_t root, const char *path, char real[], const char **rel, uint32_t *to);
+enum target links_resolve(const struct lake *l, uint32_t root, const char *path, char real[], const char **rel,
+			  uint32_t *to);
 
 int links_add(struct links *k, struct alias a);
 /* After the merge and before the ids are settled: take models away that are others' files. */

@@ -1,4 +1,7 @@
-/* One directory, read with raw getdents64, classified by name and, where names are not enough, by stat and first bytes. */
+/*
+ * One directory, read with raw getdents64, classified by name and, where names are not enough, by stat and first
+ * bytes.
+ */
 #include "core/lake/layout.h"
 
 #include "core/format/format.h"
@@ -152,7 +155,8 @@ static int look_inside(struct walker *w, const struct place *p, struct entry *e)
 		return 0;
 	const struct format *f = format_probe(&io, &ignored);
 	if (!f)
-		return not_weights(w, p, e, weights ? "of no known format" : *e->info.ext ? "an archive is not unpacked" : NULL);
+		return not_weights(w, p, e, weights ? "of no known format" :
+		    *e->info.ext ? "an archive is not unpacked" : NULL);
 	name_by_format(&e->info, e->name, f->name);
 	return 0;
 }
@@ -175,7 +179,8 @@ static int settle(struct walker *w, const struct place *p, int fd, struct entry 
 	if (e->dir || e->linked_dir)
 		return 0;
 	if (e->special)
-		return not_weights(w, p, e, e->info.kind == SCAN_WEIGHTS ? "not a regular file: a FIFO, socket or device" : NULL);
+		return not_weights(w, p, e,
+		    e->info.kind == SCAN_WEIGHTS ? "not a regular file: a FIFO, socket or device" : NULL);
 	w->files++;
 	w->bytes += e->id.size;
 	if (e->info.unread)

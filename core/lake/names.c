@@ -1,4 +1,7 @@
-/* The tables of names: extensions of weights, usual stems, what training leaves behind, configs, cards and tokenizers. */
+/*
+ * The tables of names: extensions of weights, usual stems, what training leaves behind, configs, cards and
+ * tokenizers.
+ */
 #include "core/lake/names.h"
 
 #include <string.h>
@@ -18,47 +21,58 @@ static const struct extension {
 /* Known containers of weights that tarn does not read. */
 static const struct { const char *ext, *reason; } unread_extensions[] = {
 	{"distcp", "a shard of a PyTorch distributed checkpoint (DCP)"},
-	{"incomplete", "an unfinished download"}, {"part", "an unfinished download"}, {"crdownload", "an unfinished download"},
-	{"aria2", "an unfinished download"}, {"tflite", "TensorFlow Lite is not read"}, {"pb", "TensorFlow graphs are not read"},
-	{"mlmodel", "Core ML is not read"}, {"ot", "rust-bert's container is not read"}, {"engine", "a TensorRT engine is not read"},
-	{"plan", "a TensorRT engine is not read"}, {"trt", "a TensorRT engine is not read"}, {"pdparams", "PaddlePaddle is not read"},
-	{"pdiparams", "PaddlePaddle is not read"}, {"caffemodel", "Caffe is not read"}, {"params", "MXNet is not read"},
-	{"nemo", "a NeMo archive is not unpacked"}, {"mar", "a TorchServe archive is not unpacked"},
-	{"t7", "Lua Torch is not read"}, {"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"},
-	{"zip", NULL}, {"7z", "an archive is not unpacked"}, {"rar", "an archive is not unpacked"},
+	{"incomplete", "an unfinished download"}, {"part", "an unfinished download"},
+	{"crdownload", "an unfinished download"}, {"aria2", "an unfinished download"},
+	{"tflite", "TensorFlow Lite is not read"}, {"pb", "TensorFlow graphs are not read"},
+	{"mlmodel", "Core ML is not read"}, {"ot", "rust-bert's container is not read"},
+	{"engine", "a TensorRT engine is not read"}, {"plan", "a TensorRT engine is not read"},
+	{"trt", "a TensorRT engine is not read"}, {"pdparams", "PaddlePaddle is not read"},
+	{"pdiparams", "PaddlePaddle is not read"}, {"caffemodel", "Caffe is not read"},
+	{"params", "MXNet is not read"}, {"nemo", "a NeMo archive is not unpacked"},
+	{"mar", "a TorchServe archive is not unpacked"}, {"t7", "Lua Torch is not read"},
+	{"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"}, {"zip", NULL},
+	{"7z", "an archive is not unpacked"}, {"rar", "an archive is not unpacked"},
 };
 
 /* Extensions that explain a file well enough not to look at its content. */
 static const char plain_extensions[] =
-	" json jsonl json5 yaml yml toml txt md rst html htm css js ts py ipynb sh c h cc cpp cu cuh hpp rs go java lua r m tex bib csv tsv"
-	" parquet arrow feather lmdb mdb db sqlite png jpg jpeg gif webp bmp svg pdf ico tif tiff wav mp3 flac ogg mp4 avi mov webm mkv"
-	" log out err cfg ini conf lock model tiktoken jinja spm vocab bpe info pyc so o a whl gz tgz bz2 xz zst tar lz4 xml proto pbtxt"
-	" meta index onnx_data data metadata tfevents sha256 md5 asc sig license srt vtt doc docx ppt pptx xls xlsx ttf otf mid npmrc"
-	" gitignore gitattributes gitkeep mlpackage map example sample template bak swp orig patch diff scm el pl rb php sql bat ps1 cmd ";
+	" json jsonl json5 yaml yml toml txt md rst html htm css js ts py ipynb sh c h cc cpp cu cuh hpp rs"
+	" go java lua r m tex bib csv tsv parquet arrow feather lmdb mdb db sqlite png jpg jpeg gif webp bmp"
+	" svg pdf ico tif tiff wav mp3 flac ogg mp4 avi mov webm mkv log out err cfg ini conf lock model"
+	" tiktoken jinja spm vocab bpe info pyc so o a whl gz tgz bz2 xz zst tar lz4 xml proto pbtxt meta"
+	" index onnx_data data metadata tfevents sha256 md5 asc sig license srt vtt doc docx ppt pptx xls"
+	" xlsx ttf otf mid npmrc gitignore gitattributes gitkeep mlpackage map example sample template bak"
+	" swp orig patch diff scm el pl rb php sql bat ps1 cmd ";
 
 enum { USUAL_ADAPTERS = 3 };	/* three from there on are adapters' */
 
 /* The usual names of a model's weights. The first that a directory has is the one that loaders take. */
 static const char *const usual[] = {
-	"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "adapters", "pytorch_lora_weights", "weights",
-	"open_clip_model", "open_clip_pytorch_model", "tf_model", "flax_model", "diffusion_flax_model", "rust_model", "consolidated",
+	"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "adapters", "pytorch_lora_weights",
+	"weights", "open_clip_model", "open_clip_pytorch_model", "tf_model", "flax_model",
+	"diffusion_flax_model", "rust_model", "consolidated",
 };
 
 static const struct { const char *name; enum scan_kind kind; } documents[] = {
-	{"config.json", SCAN_CONFIG}, {"generation_config.json", SCAN_CONFIG}, {"adapter_config.json", SCAN_CONFIG},
-	{"model_index.json", SCAN_CONFIG}, {"params.json", SCAN_CONFIG}, {"preprocessor_config.json", SCAN_CONFIG},
-	{"processor_config.json", SCAN_CONFIG}, {"scheduler_config.json", SCAN_CONFIG}, {"modules.json", SCAN_CONFIG},
+	{"config.json", SCAN_CONFIG}, {"generation_config.json", SCAN_CONFIG},
+	{"adapter_config.json", SCAN_CONFIG}, {"model_index.json", SCAN_CONFIG}, {"params.json", SCAN_CONFIG},
+	{"preprocessor_config.json", SCAN_CONFIG}, {"processor_config.json", SCAN_CONFIG},
+	{"scheduler_config.json", SCAN_CONFIG}, {"modules.json", SCAN_CONFIG},
 	{"config_sentence_transformers.json", SCAN_CONFIG}, {"sentence_bert_config.json", SCAN_CONFIG},
-	{"open_clip_config.json", SCAN_CONFIG}, {"quantize_config.json", SCAN_CONFIG}, {"quant_config.json", SCAN_CONFIG},
-	{"quantization_config.json", SCAN_CONFIG}, {"mlx_config.json", SCAN_CONFIG}, {"mergekit_config.yml", SCAN_CONFIG},
-	{"readme.md", SCAN_CARD}, {"readme", SCAN_CARD}, {"readme.txt", SCAN_CARD}, {"model_card.md", SCAN_CARD}, {"modelcard.md", SCAN_CARD},
-	{"tokenizer.json", SCAN_TOKENIZER}, {"tokenizer_config.json", SCAN_TOKENIZER}, {"tokenizer.model", SCAN_TOKENIZER},
-	{"special_tokens_map.json", SCAN_TOKENIZER}, {"added_tokens.json", SCAN_TOKENIZER}, {"vocab.json", SCAN_TOKENIZER},
-	{"vocab.txt", SCAN_TOKENIZER}, {"merges.txt", SCAN_TOKENIZER}, {"spiece.model", SCAN_TOKENIZER},
-	{"sentencepiece.bpe.model", SCAN_TOKENIZER}, {"sentencepiece.model", SCAN_TOKENIZER}, {"tekken.json", SCAN_TOKENIZER},
-	{"chat_template.jinja", SCAN_TOKENIZER}, {"chat_template.json", SCAN_TOKENIZER}, {"bpe.codes", SCAN_TOKENIZER},
-	{"trainer_state.json", SCAN_RESULTS}, {"all_results.json", SCAN_RESULTS}, {"eval_results.json", SCAN_RESULTS},
-	{"train_results.json", SCAN_RESULTS}, {"test_results.json", SCAN_RESULTS}, {"predict_results.json", SCAN_RESULTS},
+	{"open_clip_config.json", SCAN_CONFIG}, {"quantize_config.json", SCAN_CONFIG},
+	{"quant_config.json", SCAN_CONFIG}, {"quantization_config.json", SCAN_CONFIG},
+	{"mlx_config.json", SCAN_CONFIG}, {"mergekit_config.yml", SCAN_CONFIG}, {"readme.md", SCAN_CARD},
+	{"readme", SCAN_CARD}, {"readme.txt", SCAN_CARD}, {"model_card.md", SCAN_CARD},
+	{"modelcard.md", SCAN_CARD}, {"tokenizer.json", SCAN_TOKENIZER},
+	{"tokenizer_config.json", SCAN_TOKENIZER}, {"tokenizer.model", SCAN_TOKENIZER},
+	{"special_tokens_map.json", SCAN_TOKENIZER}, {"added_tokens.json", SCAN_TOKENIZER},
+	{"vocab.json", SCAN_TOKENIZER}, {"vocab.txt", SCAN_TOKENIZER}, {"merges.txt", SCAN_TOKENIZER},
+	{"spiece.model", SCAN_TOKENIZER}, {"sentencepiece.bpe.model", SCAN_TOKENIZER},
+	{"sentencepiece.model", SCAN_TOKENIZER}, {"tekken.json", SCAN_TOKENIZER},
+	{"chat_template.jinja", SCAN_TOKENIZER}, {"chat_template.json", SCAN_TOKENIZER},
+	{"bpe.codes", SCAN_TOKENIZER}, {"trainer_state.json", SCAN_RESULTS}, {"all_results.json", SCAN_RESULTS},
+	{"eval_results.json", SCAN_RESULTS}, {"train_results.json", SCAN_RESULTS},
+	{"test_results.json", SCAN_RESULTS}, {"predict_results.json", SCAN_RESULTS},
 	{"results.json", SCAN_RESULTS}, {"metrics.json", SCAN_RESULTS}, {"eval.json", SCAN_RESULTS},
 };
 
@@ -102,20 +116,24 @@ static uint32_t shard_of(const char *s, size_t *n)
 /* What trainers leave beside the weights. */
 static const char *leftover(const char *s, size_t stem, const char *ext)
 {
-	static const char optimizer[] = "an optimizer's state", deepspeed[] = "a DeepSpeed shard: convert it with zero_to_fp32.py";
+	static const char optimizer[] = "an optimizer's state";
+	static const char deepspeed[] = "a DeepSpeed shard: convert it with zero_to_fp32.py";
 	if (begins(s, "zero_pp_rank_") || begins(s, "bf16_zero_pp_rank_") || begins(s, "fp16_zero_pp_rank_") ||
-	    (begins(s, "mp_rank_") && strcmp(ext, "pt") == 0) || (begins(s, "layer_") && ends(s, stem, "-model_states")))
+	    (begins(s, "mp_rank_") && strcmp(ext, "pt") == 0) ||
+	    (begins(s, "layer_") && ends(s, stem, "-model_states")))
 		return deepspeed;
 	if (begins(s, "model_optim_rng.") || begins(s, "distrib_optim.") || begins(s, "model_rng."))
 		return "a Megatron shard";
-	if (begins(s, "optimizer") || ends(s, stem, "_optimizer") || ends(s, stem, "-optimizer") || ends(s, stem, "optim_states") ||
-	    ends(s, stem, "_optim") || (stem == 5 && begins(s, "optim")) || (stem == 9 && begins(s, "opt_state")))
+	if (begins(s, "optimizer") || ends(s, stem, "_optimizer") || ends(s, stem, "-optimizer") ||
+	    ends(s, stem, "optim_states") || ends(s, stem, "_optim") || (stem == 5 && begins(s, "optim")) ||
+	    (stem == 9 && begins(s, "opt_state")))
 		return optimizer;
 	if (begins(s, "scheduler.") || begins(s, "scheduler_") || ends(s, stem, "lr_scheduler"))
 		return "a learning-rate scheduler's state";
 	if (begins(s, "rng_state") || begins(s, "random_states"))
 		return "a random generator's state";
-	if (begins(s, "scaler.") || begins(s, "training_args.") || begins(s, "trainer_state.") || begins(s, "training_state."))
+	if (begins(s, "scaler.") || begins(s, "training_args.") || begins(s, "trainer_state.") ||
+	    begins(s, "training_state."))
 		return "a trainer's state";
 	if (begins(s, "openvino_") && strcmp(ext, "bin") == 0)
 		return "OpenVINO is not read";
@@ -172,7 +190,8 @@ static void unknown_name(struct name *n, const char *s, const char *ext, size_t 
 {
 	char word[16];
 	if (s[0] == '.' || begins(s, "events.out.tfevents") || !strcasecmp(s, "license") || !strcasecmp(s, "notice") ||
-	    !strcasecmp(s, "makefile") || !strcasecmp(s, "dockerfile") || !strcasecmp(s, "latest") || !strcasecmp(s, "readme"))
+	    !strcasecmp(s, "makefile") || !strcasecmp(s, "dockerfile") || !strcasecmp(s, "latest") ||
+	    !strcasecmp(s, "readme"))
 		return;
 	if (begins(ext, "data-0") && strstr(s, "-of-")) {
 		n->unread = "a TensorFlow checkpoint is not read";
@@ -242,8 +261,8 @@ unsigned name_order(const struct name *n, bool adapter)
 
 bool name_skipped(const char *s)
 {
-	static const char *const names[] = {".git", ".locks", ".cache", ".no_exist", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints",
-					    "node_modules"};
+	static const char *const names[] = {".git", ".locks", ".cache", ".no_exist", ".hg", ".svn", "__pycache__",
+					    ".ipynb_checkpoints", "node_modules"};
 	if (begins(s, "datasets--") || begins(s, "spaces--"))
 		return true;
 	for (size_t i = 0; i < COUNT(names); i++)

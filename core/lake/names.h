@@ -8,7 +8,7 @@ struct name {
 	const char *unread;	/* why such a file is shown as no model ("an optimizer's state"), or NULL */
 	const char *ext;	/* lower case, static; "" where unknown */
 	uint8_t rank;		/* of the container: the lowest of a directory is read */
-	int8_t usual;		/* index of its stem among the usual names of a model's weights, -1: a name of its own */
+	int8_t usual;		/* index of its stem among the usual names, -1: a name of its own */
 	bool variant;		/* usual, with a variant's word: model.fp16.safetensors */
 	bool weak;		/* may as well be data: .npy, .pkl */
 	bool unsure;		/* the name says nothing: look at the content */

@@ -3,7 +3,10 @@
 /* Opening below a root, for the lake room itself: files and directories alike. */
 #include "core/lake/lake.h"
 
-/* openat(2) below a root ("" is the root itself) under the lake's containment. A descriptor, or -errno (EXDEV: refused). */
+/*
+ * openat(2) below a root ("" is the root itself) under the lake's containment. A descriptor, or -errno (EXDEV:
+ * refused).
+ */
 int lake_open_at(const struct lake *l, uint32_t root, const char *path, int flags);
 
 #endif

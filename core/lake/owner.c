@@ -67,7 +67,8 @@ static void promote(struct owner *o)
 		if (f->kind != SCAN_WEIGHTS_ALSO)
 			continue;
 		name_parse(&n, basename(f->name));
-		if (best && name_order(&n, false) >= name_order(&b, false) && (name_order(&n, false) > name_order(&b, false) || strcmp(f->name, best->name) >= 0))
+		unsigned x = name_order(&n, false), y = name_order(&b, false);
+		if (best && (x > y || (x == y && strcmp(f->name, best->name) >= 0)))
 			continue;
 		best = f;
 		b = n;

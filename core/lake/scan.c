@@ -291,7 +291,9 @@ static int dirlink_cmp(const void *a, const void *b)
 	return x->root != y->root ? (x->root < y->root ? -1 : 1) : strcmp(x->path, y->path);
 }
 
-/* All links to directories to the first walker, in order: which of two names is the first must not depend on threads. */
+/*
+ * All links to directories to the first walker, in order: which of two names is the first must not depend on threads.
+ */
 static int gather_links(struct walker *ws, size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
@@ -323,7 +325,8 @@ static int known_outside(struct walker *w, size_t i, const char *real, struct li
 		if (!len || strncmp(real, o->real, len) != 0 || (real[len] && real[len] != '/'))
 			continue;
 		const char *dir = walk_join(w, o->path, real + len + (real[len] == '/'));
-		return dir ? links_add(k, (struct alias){.root = d->root, .path = d->path, .to = o->root, .dir = dir}) : -ENOMEM;
+		struct alias a = {.root = d->root, .path = d->path, .to = o->root, .dir = dir};
+		return dir ? links_add(k, a) : -ENOMEM;
 	}
 	return 0;
 }
@@ -338,7 +341,9 @@ static int follow(struct walker *w, size_t i, const struct lake *l, struct links
 	switch (links_resolve(l, d->root, d->path, real, &rel, &to)) {
 	case TARGET_LAKE:
 		rel = walk_str(w, rel, strlen(rel));
-		return rel ? links_add(k, (struct alias){.root = d->root, .path = d->path, .to = to, .dir = rel}) : -ENOMEM;
+		if (!rel)
+			return -ENOMEM;
+		return links_add(k, (struct alias){.root = d->root, .path = d->path, .to = to, .dir = rel});
 	case TARGET_OUTSIDE:
 		if (is_seen(w->shared, real))
 			return known_outside(w, i, real, k);
@@ -351,7 +356,10 @@ static int follow(struct walker *w, size_t i, const struct lake *l, struct links
 	}
 }
 
-/* Links to directories, after all else: what lies in the lake is there under its own name. Following one may find more. */
+/*
+ * Links to directories, after all else: what lies in the lake is there under its own name. Following one may find
+ * more.
+ */
 static int follow_links(struct walker *ws, size_t n, const struct lake *l, struct links *k)
 {
 	int r = gather_links(ws, n);
@@ -377,7 +385,8 @@ static int walk_all(struct walker *ws, unsigned threads, const struct lake *l, s
 static int walkers_init(struct walker *ws, size_t n, struct shared *s, const struct lake *l, bool names_only)
 {
 	for (size_t i = 0; i < n; i++) {
-		ws[i] = (struct walker){.shared = s, .lake = l, .names_only = names_only, .dents = mem_alloc(LISTING_DENTS)};
+		ws[i] = (struct walker){.shared = s, .lake = l, .names_only = names_only,
+		    .dents = mem_alloc(LISTING_DENTS)};
 		if (!ws[i].dents)
 			return -ENOMEM;
 	}
@@ -439,13 +448,15 @@ static int merge(struct scan *s, struct walker *ws, size_t n)
 }
 
 /* Models' names, once all are known. */
-static int settle(struct scan *s, struct walker *ws, size_t n, const struct lake *l, struct links *k, const char *const *reserved)
+static int settle(struct scan *s, struct walker *ws, size_t n, const struct lake *l, struct links *k,
+		  const char *const *reserved)
 {
 	int r = merge(s, ws, n);
 	for (size_t i = 1; i < n && r == 0; i++) {
 		r = mem_grow(&ws->filelinks, &ws->filelinks_cap, ws->n_filelinks + ws[i].n_filelinks);
 		if (r == 0 && ws[i].n_filelinks)
-			memcpy(ws->filelinks + ws->n_filelinks, ws[i].filelinks, ws[i].n_filelinks * sizeof *ws->filelinks);
+			memcpy(ws->filelinks + ws->n_filelinks, ws[i].filelinks,
+			    ws[i].n_filelinks * sizeof *ws->filelinks);
 		ws->n_filelinks += r == 0 ? ws[i].n_filelinks : 0;
 	}
 	if (r == 0)

@@ -11,7 +11,7 @@
 #include "core/base/pool.h"
 
 enum scan_kind {	/* what a file is for its model */
-	SCAN_OTHER, SCAN_WEIGHTS /* the set that is read: all of one container, shards of one */,
+	SCAN_OTHER, SCAN_WEIGHTS /* the set that is read: one container; in pipelines one a component */,
 	SCAN_INDEX /* *.index.json */, SCAN_CONFIG, SCAN_CARD, SCAN_TOKENIZER, SCAN_RESULTS,
 	SCAN_WEIGHTS_ALSO,	/* the same weights in another container or variant: for metadata/formats, not read */
 };

@@ -64,8 +64,8 @@ static int watch_dir(struct watch *w, uint32_t root, const char *path, struct st
 	if (!full)
 		return -ENOMEM;
 	stpcpy(stpcpy(stpcpy(full, w->lake->roots[root].path), "/"), path);
-	if (inotify_add_watch(w->fd, full, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB |
-			      IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW) < 0)
+	if (inotify_add_watch(w->fd, full, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
+			      IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW) < 0)
 		return errno == ENOSPC || errno == ENOMEM ? -ENOSYS : 0;	/* unreadable or gone: nothing to see */
 	int fd = lake_open_at(w->lake, root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -129,7 +129,8 @@ static void drain(struct watch *w)
 			if ((e->mask & IN_IGNORED) || (e->len && name_skipped(e->name)))
 				continue;
 			w->pending = true;
-			w->dirs |= (e->mask & IN_Q_OVERFLOW) || ((e->mask & IN_ISDIR) && (e->mask & (IN_CREATE | IN_MOVED_TO)));
+			bool came = (e->mask & IN_ISDIR) && (e->mask & (IN_CREATE | IN_MOVED_TO));
+			w->dirs |= came || (e->mask & IN_Q_OVERFLOW);
 		}
 }
 
