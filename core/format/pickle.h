@@ -25,6 +25,7 @@ enum pick_meaning {
 	MEANS_TYPED /* (function, type, args, state) */, MEANS_STORAGE, MEANS_DTYPE,
 	MEANS_DICT, MEANS_LIST, MEANS_TUPLE, MEANS_SET, MEANS_NUMBER, MEANS_ENCODE, MEANS_NEW /* (class, …) */,
 	MEANS_ND_RECONSTRUCT, MEANS_ND_FROMBUFFER, MEANS_ND_SCALAR, MEANS_ND_DTYPE, MEANS_ND_ARRAY,
+	MEANS_NESTED,			/* a storage as a pickle of its own, in bytes */
 	MEANS_SCRIPT_CLASS,		/* of a TorchScript archive's own code */
 };
 
@@ -39,6 +40,8 @@ struct pick_storage {
 	uint64_t numel;
 	const char *root;		/* legacy views: the storage that this is a part of, else NULL */
 	uint64_t root_offset;
+	bool nested;			/* its bytes are `bytes` */
+	struct source bytes;
 };
 
 struct pick_tensor {
@@ -81,6 +84,7 @@ struct pickle {
 	struct weights *w;		/* told of hazards and warnings */
 	const char *file;
 	struct arena *arena;		/* of the values; the caller's */
+	unsigned depth;			/* of pickles in pickles */
 	bool script;			/* of a TorchScript archive: __torch__ is its own code */
 	struct pick_items storages;	/* every persistent id that is one, in order, with repetitions */
 	struct pickle_machine *machine;

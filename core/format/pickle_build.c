@@ -314,6 +314,64 @@ static int give_first(struct pickle *p, struct pick *callable, struct pick *args
 	return 0;
 }
 
+/* --- storages pickled by themselves, as pickle.dump of a tensor does --- */
+
+static bool source_of(const struct pickle *p, const struct pick *bytes, struct source *out)
+{
+	if (!bytes || (bytes->kind != PICK_BYTES && bytes->kind != PICK_STR))
+		return false;
+	if (bytes->str.s)
+		*out = source_memory(bytes->str.s, bytes->str.len);
+	else
+		*out = source_part(&p->src, bytes->str.pos, bytes->str.len);
+	return true;
+}
+
+/* torch.save's five pickles, of which the fourth is the storage; then its length and data. 1: it is something else. */
+static int read_nested(struct pickle *inner, struct pick **out, struct err *e)
+{
+	struct pick *part[5];
+	struct err why = ERR_INIT;
+	int r = 0;
+	for (size_t i = 0; !r && i < 5; i++)
+		r = pickle_load(inner, &part[i], &why);
+	if (r == -EINVAL)
+		return 1;
+	if (r < 0) {
+		*e = why;
+		return r;
+	}
+	if (part[0]->kind != PICK_LONG || part[3]->kind != PICK_STORAGE)
+		return 1;
+	struct pick_storage *s = part[3]->storage;
+	uint64_t bytes, item = dtype_info(s->dtype)->bytes ? dtype_info(s->dtype)->bytes : 1;
+	if (__builtin_mul_overflow(s->numel, item, &bytes) || inner->src.size - inner->pos < 8 ||
+	    bytes > inner->src.size - inner->pos - 8)
+		return 1;
+	s->nested = true;
+	s->bytes = source_part(&inner->src, inner->pos + 8, bytes);
+	*out = part[3];
+	return 0;
+}
+
+static int load_nested(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
+{
+	struct source src;
+	struct pickle inner;
+	int r = 1;
+	if (p->depth < 2 && source_of(p, arg(args, 0), &src)) {
+		r = pickle_init(&inner, src, p->w, p->file, p->arena, e);
+		inner.depth = p->depth + 1;
+		if (!r)
+			r = read_nested(&inner, out, e);
+		pickle_release(&inner);
+	}
+	if (r <= 0)
+		return r;
+	r = pickle_hazard(p, "pickle-global", at, true, "torch.storage._load_from_bytes", e);
+	return r < 0 ? r : give_object(p, callable, args, out, e);
+}
+
 /* --- calls --- */
 
 int pickle_construct(struct pickle *p, struct pick *cls, struct pick *args, struct pick **out, struct err *e)
@@ -349,6 +407,7 @@ int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint
 	case MEANS_TENSOR: case MEANS_TENSOR_V2: case MEANS_TENSOR_V3: return rebuild_tensor(p, callable, args, out, e);
 	case MEANS_PARAMETER: case MEANS_FIRST: return give_first(p, callable, args, out, e);
 	case MEANS_TYPED: return typed(p, callable, args, at, out, e);
+	case MEANS_NESTED: return load_nested(p, callable, args, at, out, e);
 	case MEANS_DICT: return make_dict(p, args, out, e);
 	case MEANS_LIST: return make_sequence(p, PICK_LIST, args, out, e);
 	case MEANS_TUPLE: return make_sequence(p, PICK_TUPLE, args, out, e);

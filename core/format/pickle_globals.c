@@ -22,6 +22,7 @@ static const struct known list[] = {
 	{"torch._tensor", "_rebuild_from_type_v2", MEANS_TYPED},
 	{"torch.tensor", "_rebuild_from_type", MEANS_TYPED},
 	{"torch._tensor", "_rebuild_from_type", MEANS_TYPED},
+	{"torch.storage", "_load_from_bytes", MEANS_NESTED},
 	{"torch", "Size", MEANS_TUPLE},
 	{"torch", "device", MEANS_OPAQUE},
 	{"torch", "Tensor", MEANS_CLASS},

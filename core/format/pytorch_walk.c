@@ -319,7 +319,11 @@ static int add_tensor(struct torch_part *t, const struct found *f, struct err *e
 			return err_set(e, EINVAL, "%.200s: its bytes are not in the pickle", f->name);
 		t->keep_values |= s.src.mem != NULL;
 	} else {
-		r = t->locate(t, p->storage, &s.src, e);
+		if (p->storage->nested)
+			s.src = p->storage->bytes;
+		else
+			r = t->locate(t, p->storage, &s.src, e);
+		t->keep_values |= s.src.mem != NULL;
 		uint64_t first = p->offset;
 		if (!r && (__builtin_add_overflow(first, p->storage->root_offset, &first) ||
 			   __builtin_mul_overflow(first, d->bytes, &s.start)))

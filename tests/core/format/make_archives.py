@@ -147,6 +147,15 @@ def pickles():
             expect(name, k, arrays[k], {"c": "F32", "f": "F64", "be": "F32"}[k])
 
 
+    d = {"w": torch.randn(3, 4), "b": torch.arange(5).half(), "layer": torch.nn.Linear(2, 3)}
+    for protocol in (2, 4):
+        name = "torch-by-pickle-protocol%d.pkl" % protocol
+        with open(path(name), "wb") as f:
+            pickle.dump(d, f, protocol=protocol)
+        expect_torch(name, {"w": d["w"], "b": d["b"]})
+        expect_torch(name, d["layer"].state_dict(), "layer.")
+
+
 # --- numpy, onnx, msgpack, ggml ---
 
 def numpys():

@@ -375,11 +375,68 @@ static void threads(void **state)
 	}
 }
 
+/* --- the same weights in several containers, where the lake of real files is at hand --- */
+
+static const char real[] = "../shared/lakes/real/models";
+
+struct set { struct hash128 *at; size_t n; };
+
+/* The hashes of the float32 values of every tensor of more than one element. */
+static struct set values_of(const char *file)
+{
+	struct weights w;
+	struct err e = ERR_INIT;
+	struct set s = {0};
+	if (open_file(&w, real, file, &e) < 0)
+		fail_msg("%s", e.msg);
+	s.at = calloc(w.n_tensors, sizeof *s.at);
+	for (size_t i = 0; i < w.n_tensors; i++) {
+		const struct tensor *t = &w.tensors[i];
+		float *f = malloc((t->elements + 1) * sizeof *f);
+		assert_int_equal(weights_read(&w, t, 0, t->elements, f, &e), 0);
+		if (t->elements > 1)
+			s.at[s.n++] = hash128(f, t->elements * sizeof *f);
+		free(f);
+	}
+	weights_release(&w);
+	return s;
+}
+
+static size_t common(const char *a, const char *b)
+{
+	struct set x = values_of(a), y = values_of(b);
+	size_t n = 0;
+	for (size_t i = 0; i < x.n; i++)
+		for (size_t k = 0; k < y.n; k++)
+			if (!hash128_cmp(x.at[i], y.at[k])) {
+				n++;
+				break;
+			}
+	free(x.at);
+	free(y.at);
+	return n;
+}
+
+#define SILERO "snakers4__silero-vad/src/silero_vad/data/silero_vad"
+#define DEVSTRAL "mikamika06__mlsys-lab/projects/_fixtures/"
+
+static void real_files(void **state)
+{
+	(void)state;
+	if (access(full_path(real, "."), F_OK) < 0)
+		skip();
+	assert_int_equal(common(SILERO "@2025-11-06-bfdc019.onnx", SILERO "@2025-11-06-bfdc019.jit"), 28);
+	assert_int_equal(common(SILERO "_half.onnx", SILERO "@2024-07-09-f0d880d.jit"), 14);
+	assert_int_equal(common(SILERO "_16k.safetensors", SILERO "@2024-07-09-f0d880d.jit"), 1);
+	assert_int_equal(common(DEVSTRAL "gguf/slice.gguf", DEVSTRAL "gguf/dequantized_truth.npz"), 3);
+	assert_int_equal(common(DEVSTRAL "safetensors/weights.safetensors", DEVSTRAL "gguf/dequantized_truth.npz"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_files), cmocka_unit_test(quantised_files), cmocka_unit_test(faults), cmocka_unit_test(bad_files),
-		cmocka_unit_test(truncated), cmocka_unit_test(threads),
+		cmocka_unit_test(truncated), cmocka_unit_test(threads), cmocka_unit_test(real_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
