@@ -101,6 +101,8 @@ static void make_two(struct side *a, struct side *b)
 	x[5] = y[5] + 2;
 	add_pair(&ma, &mb, "odd", "[10]", x, y, 10);
 	add_pair(&ma, &mb, "none", "[0,7]", x, y, 0);
+	float with[4] = {0, 0, 1, -0.0f}, without[4] = {0, 5, 0, 0};
+	add_pair(&ma, &mb, "zeros", "[4]", with, without, 4);
 	float one = 2, other = 4;
 	add_pair(&ma, &mb, "one", "[]", &one, &other, 1);
 	free(x);
@@ -129,6 +131,7 @@ static void test_numpy(void **state)
 	assert_int_equal(row_of(&d, &a, "new")->status, DIFF_ADDED);
 	assert_int_equal(row_of(&d, &a, "none")->status, DIFF_SAME);
 	expect(row_of(&d, &a, "one"), DIFF_CHANGED, 1, 1, 0, .5, 1, 2);
+	expect(row_of(&d, &a, "zeros"), DIFF_CHANGED, 4, 2, 1, sqrt(26. / 25), NAN, 5);
 	r = row_of(&d, &a, "odd");
 	assert_int_equal(r->sums.nonfinite, 2);
 	assert_int_equal(r->sums.changed, 3);
@@ -164,7 +167,7 @@ static void test_layouts(void **state)
 	struct made ma = {0}, mb = {0};
 	struct side a, b;
 	struct diff d;
-	float *v = made_floats(24 * 8, 0), t[8 * 24];
+	float *v = made_floats(24 * 8, 0), t[8 * 24], o[64];
 	(void)state;
 	made_f32(&ma, "model.layers.0.self_attn.q_proj.weight", "[8,8]", v, 64);
 	made_f32(&ma, "model.layers.0.self_attn.k_proj.weight", "[8,8]", v + 64, 64);
@@ -175,10 +178,14 @@ static void test_layouts(void **state)
 			t[k * 24 + i] = v[i * 8 + k];
 	made_f32(&mb, "transformer.h.0.attn.c_attn.weight", "[8,24]", t, 192);
 	made_f32(&mb, "transformer.h.0.mlp.gate_proj.weight", "[8,8]", v, 64);
+	for (int i = 0; i < 64; i++)
+		o[i % 8 * 8 + i / 8] = v[i];
+	made_f32(&ma, "model.layers.0.self_attn.o_proj.weight", "[8,8]", v, 64);
+	made_f32(&mb, "transformer.h.0.attn.c_proj.weight", "[8,8]", o, 64);
 	side_open(&a, &ma);
 	side_open(&b, &mb);
 	run(&d, &a, &b);
-	assert_int_equal(d.n, 4);
+	assert_int_equal(d.n, 5);
 	for (size_t i = 0; i < d.n; i++) {
 		assert_int_equal(d.rows[i].status, DIFF_SAME);
 		assert_int_equal(d.rows[i].sums.elements, 64);

@@ -1,7 +1,7 @@
 /* core/analysis/export: models as safetensors that exist nowhere, read back by the reader of safetensors. */
 #include "tests/core/analysis/made_weights.h"
 
-#include "core/analysis/export.h"
+#include "core/analysis/export_internal.h"
 #include "core/base/hash.h"
 #include "core/lake/hf_names.h"
 
@@ -44,6 +44,7 @@ static void back(const struct export *x, struct weights *w)
 	if (open_bytes(w, all, x->size, &e))
 		fail_msg("%s", e.msg);
 	assert_int_equal(w->n_warnings, 0);
+	assert_int_equal(x->header_len % 8, 0);
 	free(all);
 }
 
@@ -172,6 +173,64 @@ static void test_f16(void **state)
 	free(want);
 	free(code);
 	weights_release(&w);
+	export_release(&x);
+	side_close(&s);
+}
+
+/* Any float32 to float16, rounded as f32_to_f16 rounds. */
+static void test_rounding(void **state)
+{
+	struct made m = {0};
+	struct side s;
+	struct export x;
+	struct err e = ERR_INIT;
+	enum { COUNT_OF = 40000 };
+	uint32_t *bits = malloc(COUNT_OF * sizeof *bits);
+	uint16_t *got = malloc(COUNT_OF * sizeof *got);
+	(void)state;
+	for (uint32_t i = 0; i < COUNT_OF; i++)	/* all magnitudes, and those around what rounds to even */
+		bits[i] = i % 2 ? (uint32_t)hash_mix(i) : (0x38000000u + (i / 2 << 12)) ^ (i % 3 == 1) ^ (i % 8 / 4) << 31;
+	made_add(&m, "v", "F32", "[40000]", bits, COUNT_OF * sizeof *bits);
+	side_open(&s, &m, NULL);
+	assert_int_equal(export_plan(&x, &s.w, &s.c, NULL, &e), 0);
+	x.entries[0].how = EXPORT_CONVERT;	/* as for a type that safetensors lacks */
+	x.entries[0].dtype = DTYPE_F16;
+	x.entries[0].bytes = COUNT_OF * sizeof *got;
+	assert_int_equal(export_read(&x, x.header_len, COUNT_OF * sizeof *got, got, &e), 0);
+	for (uint32_t i = 0; i < COUNT_OF; i++) {
+		float f;
+		memcpy(&f, &bits[i], sizeof f);
+		if (got[i] != f32_to_f16(f))
+			fail_msg("%.9g became %04x, expected %04x", (double)f, got[i], f32_to_f16(f));
+	}
+	free(bits);
+	free(got);
+	export_release(&x);
+	side_close(&s);
+}
+
+/* A matrix too large to turn over in memory. */
+static void test_large_transposed(void **state)
+{
+	struct made m = {0};
+	struct side s;
+	struct export x;
+	struct err e = ERR_INIT;
+	size_t rows = 4100, cols = 4096;
+	uint16_t *v = calloc(rows * cols, sizeof *v), got[64];
+	(void)state;
+	for (size_t i = 0; i < rows; i++)
+		for (size_t k = 0; k < 64; k++)
+			v[i * cols + k] = f32_to_f16((float)((i * 31 + k) % 1000));
+	made_add(&m, "blk.0.ffn_up.weight", "F16", "[4100,4096]", v, rows * cols * sizeof *v);
+	side_open(&s, &m, NULL);
+	assert_int_equal(export_plan(&x, &s.w, &s.c, "gpt2", &e), 0);
+	for (size_t col = 0; col < 64; col += 9) {
+		assert_int_equal(export_read(&x, x.header_len + (col * rows + 4000) * 2, sizeof got, got, &e), 0);
+		for (size_t i = 0; i < 64; i++)
+			assert_int_equal(got[i], v[(4000 + i) * cols + col]);
+	}
+	free(v);
 	export_release(&x);
 	side_close(&s);
 }
@@ -448,7 +507,8 @@ static void test_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity), cmocka_unit_test(test_types), cmocka_unit_test(test_f16), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_identity), cmocka_unit_test(test_types), cmocka_unit_test(test_f16), cmocka_unit_test(test_rounding),
+		cmocka_unit_test(test_large_transposed), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_orders), cmocka_unit_test(test_rope), cmocka_unit_test(test_npy), cmocka_unit_test(test_delta),
 		cmocka_unit_test(test_threads), cmocka_unit_test(test_failures),
 	};
