@@ -126,7 +126,7 @@ static int stored_bits(const struct fam *f, uint32_t m)
 	int bits = 0;
 	for (size_t i = 0; i < f->v.slots; i++) {
 		const struct sigpart *p = fam_part(f, m, i);
-		if (!p || !fam_matrix(f, i))
+		if (!p || f->v.slot[i].kind == SLOT_OTHER)
 			continue;
 		int b = p->dtype == DTYPE_BF16 ? 7 : p->dtype == DTYPE_F16 ? 10 : 23;
 		bits = b > bits ? b : bits;
@@ -329,6 +329,16 @@ static int find_derived(struct fam *f, struct err *e)
 				parent[c] = p;
 				how[c] = d;
 			}
+		}
+	}
+	for (uint32_t c = 0; c < f->n; c++) {	/* pruned by half, also seen from the same model pruned by a third: from the model itself */
+		uint32_t p = parent[c], q = p == UINT32_MAX ? p : parent[p];
+		if (q == UINT32_MAX || q == c || !how[c].zeros || !how[p].zeros)
+			continue;
+		struct derivation d = derive(f, c, q);
+		if (d.holds && !d.shrunk) {
+			parent[c] = q;
+			how[c] = d;
 		}
 	}
 	for (uint32_t c = 0; c < f->n; c++) {

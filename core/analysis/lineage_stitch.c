@@ -372,7 +372,10 @@ int stitch_find(struct fam *f, struct err *e)
 {
 	(void)e;
 	struct units us = {0};
+	size_t n = 0;
 	int rc = build_index(f, &us);
+	cleanup_free struct candidate *found = mem_array(f->n + 1, sizeof *found);
+	rc = rc || found ? rc : -ENOMEM;
 	for (bool more = !rc; more;) {
 		struct candidate best = {0};
 		for (uint32_t y = 0; y < f->n && !rc; y++) {
@@ -384,8 +387,15 @@ int stitch_find(struct fam *f, struct err *e)
 				best = c;
 		}
 		more = !rc && best.c;
-		if (more)
-			rc = record(f, &best);
+		if (more) {
+			f->node[best.member].state = NODE_STITCH;
+			found[n++] = best;
+		}
+	}
+	for (size_t i = 0; i < n && !rc; i++) {		/* now that all are known: none out of another where the originals are there */
+		struct candidate c;
+		rc = try_stitch(f, &us, found[i].member, &c);
+		rc = rc ? rc : record(f, c.c ? &c : &found[i]);
 	}
 	free(us.u);
 	return rc;

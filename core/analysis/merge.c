@@ -197,12 +197,12 @@ static void keep_best(struct set *best, size_t *n, const struct set *s)
 }
 
 /* The candidates nearest to y, at most MERGE_NEAR. */
-static size_t nearest(const struct mix *x, size_t y, uint32_t *out)
+static size_t nearest(const struct mix *x, size_t y, const bool *without, uint32_t *out)
 {
 	double d[MERGE_NEAR];
 	size_t n = 0;
 	for (uint32_t i = 0; i < x->n; i++) {
-		if (i == y)
+		if (i == y || (without && without[i]))
 			continue;
 		double v = dot(x, y, y) - 2 * dot(x, y, i) + dot(x, i, i);
 		if (!(v > 0) || (n == MERGE_NEAR && v >= d[n - 1]))
@@ -410,22 +410,42 @@ static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const 
 	return found;
 }
 
-static int search(const struct fam *f, const struct mix *x, size_t y, struct merge *m, bool *found)
+/* A residual well above rounding: one parent more may explain it. */
+static bool coarse(const struct fam *f, const struct mix *x, size_t y, const struct merge *m)
+{
+	return m->kind != MERGE_SLERP && m->ratio > (limit_of(f, x, y) > 10 ? 20 : 2);
+}
+
+/* Take the best of these sets if nothing is found yet, or if it halves the residual of what is. */
+static void improve(const struct fam *f, const struct mix *x, size_t y, struct set *best, size_t n, struct merge *m, bool *found)
+{
+	struct merge c;
+	if (!try_sets(f, x, y, best, n, &c) || (*found && c.ratio > m->ratio / 2))
+		return;
+	*m = c;
+	*found = true;
+}
+
+static int search(const struct fam *f, const struct mix *x, size_t y, const bool *without, struct merge *m, bool *found)
 {
 	uint32_t c[MERGE_NEAR];
-	size_t n = nearest(x, y, c), k, k2;
+	size_t n = nearest(x, y, without, c), k, k2;
 	cleanup_free struct set *a = mem_array(KEEP, sizeof *a), *b = mem_array(KEEP, sizeof *b);
 	if (!a || !b)
 		return -ENOMEM;
 	k = start_pairs(x, y, c, n, a);
-	*found = try_sets(f, x, y, a, k, m) || try_slerp(f, x, y, a, k, m);
-	if (*found || n < 3)
-		return 0;
-	k = all_triples(x, y, c, n, a);
 	*found = try_sets(f, x, y, a, k, m);
-	for (size_t size = 4; size < MERGE_PARENTS && !*found && n >= size; size++) {
-		k2 = grow_sets(x, y, c, n, a, k, b);
-		*found = try_sets(f, x, y, b, k2, m);
+	if (!*found || coarse(f, x, y, m)) {
+		k = all_triples(x, y, c, n, b);
+		improve(f, x, y, b, k, m, found);
+	}
+	if (!*found) {
+		k2 = start_pairs(x, y, c, n, a);
+		*found = try_slerp(f, x, y, a, k2, m);
+	}
+	for (size_t size = 4; size < MERGE_PARENTS && (!*found || (m->n == size - 1 && coarse(f, x, y, m))) && n >= size; size++) {
+		k2 = grow_sets(x, y, c, n, b, k, a);
+		improve(f, x, y, a, k2, m, found);
 		struct set *t = a;
 		a = b;
 		b = t;
@@ -488,7 +508,7 @@ static int record(struct fam *f, const struct merge *m)
 }
 
 /* A model that is found to be a merge cannot be a parent in the same merge turned round: the better explanation stands. */
-static int resolve(struct fam *f, struct merge *all, size_t n)
+static void resolve(const struct fam *f, struct merge *all, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		all[i].score += all[i].n ? clock_penalty(f, &all[i]) : 0;
@@ -501,23 +521,54 @@ static int resolve(struct fam *f, struct merge *all, size_t n)
 			else
 				all[i].n = 0;
 		}
-	for (size_t i = 0; i < n; i++) {
-		int rc = all[i].n ? record(f, &all[i]) : 0;
-		if (rc)
-			return rc;
-	}
-	return 0;
 }
 
-struct searching { const struct fam *f; const struct mix *x; struct merge *all; };
+struct searching {
+	const struct fam *f;
+	const struct mix *x;
+	struct merge *all;
+	bool *merged;		/* found to be merges, NULL in the first round */
+};
+
+static bool from_merges(const struct searching *j, const struct merge *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		for (size_t k = 0; k < j->x->n; k++)
+			if (j->merged[k] && j->x->who[k] == m->parent[i])
+				return true;
+	return false;
+}
 
 static int search_job(void *arg, size_t y)
 {
 	struct searching *j = arg;
 	bool found = false;
-	int rc = cancel_asked(j->f->cancel) ? -ECANCELED : search(j->f, j->x, y, &j->all[y], &found);
-	if (!found)
+	struct merge m = {0};
+	if (j->merged && !(j->all[y].n && from_merges(j, &j->all[y])))
+		return 0;
+	int rc = cancel_asked(j->f->cancel) ? -ECANCELED : search(j->f, j->x, y, j->merged, &m, &found);
+	if (found)
+		j->all[y] = m;
+	else if (!j->merged)
 		j->all[y].n = 0;
+	return rc;
+}
+
+/* Merges of merges are sums of the same parents: where the originals explain one too, they are told. */
+static int search_all(struct fam *f, const struct mix *x, struct merge *all)
+{
+	struct searching job = {f, x, all, NULL};
+	int rc = pool_for(fam_threads(f), x->n, search_job, &job);
+	cleanup_free bool *merged = mem_array(x->n + 1, sizeof *merged);
+	if (rc || !merged)
+		return rc ? rc : -ENOMEM;
+	resolve(f, all, x->n);
+	for (size_t i = 0; i < x->n; i++)
+		merged[i] = all[i].n > 0;
+	job.merged = merged;
+	rc = pool_for(fam_threads(f), x->n, search_job, &job);
+	for (size_t i = 0; i < x->n && !rc; i++)
+		rc = all[i].n ? record(f, &all[i]) : 0;
 	return rc;
 }
 
@@ -530,10 +581,8 @@ int merge_find(struct fam *f, struct err *e)
 	if (!rc && x.n >= 3) {
 		rc = fill(f, &x);
 		rc = rc ? rc : make_gram(&x);
-		struct searching job = {f, &x, all};
-		rc = rc ? rc : pool_for(fam_threads(f), x.n, search_job, &job);
+		rc = rc ? rc : search_all(f, &x, all);
 		rc = rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
-		rc = rc ? rc : resolve(f, all, x.n);
 	}
 	arena_release(&x.arena);
 	return rc;

@@ -223,7 +223,7 @@ def stitches(lake, base, kin):
         who = r.sample(same, min(n, len(same)))
         plan = [(min(i * len(who) // L, len(who) - 1), i) for i in range(L)]
         record(lake, who, plan, 0, len(who) - 1, c, "stitch")
-    up = [(0, i) for i in range(max(1, L - 1))] + [(0, i) for i in range(1, L)]
+    up = [(0, i) for i in range(L)] + [(0, i) for i in range(L // 2, L)]
     record(lake, [base], up, 0, 0, dict(c, layers=len(up)), "upscale")
 
 
