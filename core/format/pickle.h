@@ -25,6 +25,7 @@ enum pick_meaning {
 	MEANS_TYPED /* (function, type, args, state) */, MEANS_STORAGE, MEANS_DTYPE,
 	MEANS_DICT, MEANS_LIST, MEANS_TUPLE, MEANS_SET, MEANS_NUMBER, MEANS_ENCODE, MEANS_NEW /* (class, …) */,
 	MEANS_ND_RECONSTRUCT, MEANS_ND_FROMBUFFER, MEANS_ND_SCALAR, MEANS_ND_DTYPE, MEANS_ND_ARRAY,
+	MEANS_OTHER_TENSOR,		/* quantised, sparse, nested, or without data: not read */
 	MEANS_NESTED,			/* a storage as a pickle of its own, in bytes */
 	MEANS_SCRIPT_CLASS,		/* of a TorchScript archive's own code */
 };

@@ -76,7 +76,8 @@ static int give_tensor(struct pickle *p, const struct pick_tensor *t, struct pic
 /* What cannot be a tensor is kept as an object; the walk does not miss it, the user hears of it. */
 static int not_tensor(struct pickle *p, struct pick *callable, struct pick *args, const char *why, struct pick **out, struct err *e)
 {
-	if (weights_warn(p->w, p->file, "bad tensor", "%s", why) < 0)
+	const struct warning *last = p->w->n_warnings ? &p->w->warnings[p->w->n_warnings - 1] : NULL;
+	if (!(last && last->file == p->file && !strcmp(last->detail, why)) && weights_warn(p->w, p->file, "bad tensor", "%s", why) < 0)
 		return err_nomem(e);
 	return give_object(p, callable, args, out, e);
 }
@@ -407,6 +408,8 @@ int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint
 	case MEANS_TENSOR: case MEANS_TENSOR_V2: case MEANS_TENSOR_V3: return rebuild_tensor(p, callable, args, out, e);
 	case MEANS_PARAMETER: case MEANS_FIRST: return give_first(p, callable, args, out, e);
 	case MEANS_TYPED: return typed(p, callable, args, at, out, e);
+	case MEANS_OTHER_TENSOR:
+		return not_tensor(p, callable, args, "a quantised, sparse or nested tensor, or one without data, is not read", out, e);
 	case MEANS_NESTED: return load_nested(p, callable, args, at, out, e);
 	case MEANS_DICT: return make_dict(p, args, out, e);
 	case MEANS_LIST: return make_sequence(p, PICK_LIST, args, out, e);

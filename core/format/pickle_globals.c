@@ -13,18 +13,29 @@ static const struct known list[] = {
 	{"torch._utils", "_rebuild_parameter_with_state", MEANS_PARAMETER},
 	{"torch._utils", "_rebuild_device_tensor_from_numpy", MEANS_FIRST},
 	{"torch._utils", "_rebuild_device_tensor_from_cpu_tensor", MEANS_FIRST},
-	{"torch._utils", "_rebuild_qtensor", MEANS_OPAQUE},
-	{"torch._utils", "_rebuild_sparse_tensor", MEANS_OPAQUE},
-	{"torch._utils", "_rebuild_sparse_csr_tensor", MEANS_OPAQUE},
-	{"torch._utils", "_rebuild_meta_tensor_no_storage", MEANS_OPAQUE},
-	{"torch._utils", "_rebuild_nested_tensor", MEANS_OPAQUE},
-	{"torch._utils", "_rebuild_wrapper_subclass", MEANS_OPAQUE},
+	{"torch._utils", "_rebuild_qtensor", MEANS_OTHER_TENSOR},
+	{"torch._utils", "_rebuild_sparse_tensor", MEANS_OTHER_TENSOR},
+	{"torch._utils", "_rebuild_sparse_csr_tensor", MEANS_OTHER_TENSOR},
+	{"torch._utils", "_rebuild_meta_tensor_no_storage", MEANS_OTHER_TENSOR},
+	{"torch._utils", "_rebuild_nested_tensor", MEANS_OTHER_TENSOR},
+	{"torch._utils", "_rebuild_wrapper_subclass", MEANS_OTHER_TENSOR},
 	{"torch._tensor", "_rebuild_from_type_v2", MEANS_TYPED},
 	{"torch.tensor", "_rebuild_from_type", MEANS_TYPED},
 	{"torch._tensor", "_rebuild_from_type", MEANS_TYPED},
 	{"torch.storage", "_load_from_bytes", MEANS_NESTED},
 	{"torch", "Size", MEANS_TUPLE},
 	{"torch", "device", MEANS_OPAQUE},
+	{"torch", "per_tensor_affine", MEANS_OPAQUE},
+	{"torch", "per_channel_affine", MEANS_OPAQUE},
+	{"torch", "per_tensor_symmetric", MEANS_OPAQUE},
+	{"torch", "per_channel_symmetric", MEANS_OPAQUE},
+	{"torch", "per_channel_affine_float_qparams", MEANS_OPAQUE},
+	{"torch", "strided", MEANS_OPAQUE},
+	{"torch", "sparse_coo", MEANS_OPAQUE},
+	{"torch", "sparse_csr", MEANS_OPAQUE},
+	{"torch", "contiguous_format", MEANS_OPAQUE},
+	{"torch", "channels_last", MEANS_OPAQUE},
+	{"torch", "preserve_format", MEANS_OPAQUE},
 	{"torch", "Tensor", MEANS_CLASS},
 	{"torch", "Generator", MEANS_CLASS},
 	{"torch.nn.parameter", "Parameter", MEANS_FIRST},
@@ -128,10 +139,11 @@ static const struct named_dtype *find(const struct named_dtype *in, size_t n, co
 	return NULL;
 }
 
-/* Layers of PyTorch itself: CamelCase names below torch.nn.modules are classes that hold parameters. */
+/* Layers and optimizers of PyTorch itself: CamelCase names below these modules are classes that hold tensors. */
 static bool is_layer(const char *module, const char *name)
 {
-	return !strncmp(module, "torch.nn.modules.", 17) && name[0] >= 'A' && name[0] <= 'Z' && name[1] && !strchr(name, '.');
+	return (!strncmp(module, "torch.nn.modules.", 17) || !strncmp(module, "torch.optim.", 12)) &&
+	       name[0] >= 'A' && name[0] <= 'Z' && name[1] && !strchr(name, '.');
 }
 
 static bool is_script(const char *module)
