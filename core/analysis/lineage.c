@@ -406,7 +406,7 @@ static int all_families(struct lineage *out, const struct lineage_input *in, con
 int lineage_all(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e)
 {
 	*out = (struct lineage){0};
-	int rc = lineage_families(out, in, NULL, cancel, e);
+	int rc = lineage_families(out, in, in->frozen, cancel, e);
 	rc = rc ? rc : all_families(out, in, cancel, e);
 	rc = rc ? rc : lineage_finish(out, in, e);	/* adapters look for the roots */
 	rc = rc ? rc : lineage_adapters(out, in, cancel, e);

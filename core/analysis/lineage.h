@@ -48,6 +48,12 @@ struct lineage_model {
 	const struct adapter_hints *adapter;	/* NULL: not an adapter */
 };
 
+/* What unrelated pairs of the lake look like: cosine times sqrt(n) of their common samples. */
+struct lineage_background {
+	double mean, sd, largest;	/* of z over unrelated pairs */
+	uint64_t pairs;			/* 0: too few; theory is used (0, 1) */
+};
+
 struct lineage_input {
 	const struct lineage_model *models;
 	size_t n;
@@ -55,6 +61,7 @@ struct lineage_input {
 	int (*load)(void *arg, uint32_t i, struct signature *s, struct err *e);
 	void *arg;
 	unsigned threads;		/* 0: all cores */
+	const struct lineage_background *frozen;	/* of an earlier snapshot; NULL: lineage_all measures it on this input */
 };
 
 struct lineage_edge {
@@ -84,12 +91,6 @@ struct lineage_family {
 };
 
 struct lineage_problem { uint32_t model; const char *problem, *detail; };	/* for problems.tsv */
-
-/* What unrelated pairs of the lake look like: cosine times sqrt(n) of their common samples. */
-struct lineage_background {
-	double mean, sd, largest;	/* of z over unrelated pairs */
-	uint64_t pairs;			/* 0: too few; theory is used (0, 1) */
-};
 
 struct lineage {
 	struct arena arena;

@@ -65,6 +65,7 @@ X(FACET_HAS, "SELECT 1 FROM facet_model WHERE facet=?1 AND model=?2")
 X(FACET_COUNTS, "SELECT f.value,count(*) FROM facet f JOIN facet_model m ON m.facet=f.id WHERE f.key=?1 "
 	"GROUP BY f.id ORDER BY count(*) DESC,f.value LIMIT 20")
 X(FACETS_OF_DROP, "DELETE FROM facet_model WHERE model=?1")
+X(FACET_OF_DROP, "DELETE FROM facet_model WHERE model=?1 AND facet IN (SELECT id FROM facet WHERE key=?2)")
 X(FACET_KEY_DROP, "DELETE FROM facet_model WHERE facet IN (SELECT id FROM facet WHERE key=?1)")
 X(FACET_EMPTY, "INSERT OR IGNORE INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "
 	"FROM model m WHERE m.state>0 AND NOT EXISTS(SELECT 1 FROM facet_model fm JOIN facet f ON f.id=fm.facet "
@@ -93,12 +94,17 @@ X(EDGE_PUT, "INSERT INTO edge(child,n,parent,relation,weight,confidence,basis,di
 X(EDGES_OF, "SELECT parent,relation,weight,confidence,basis,distance,method,evidence,why FROM edge WHERE child=?1 ORDER BY n")
 X(EDGES_FROM, "SELECT child,relation FROM edge WHERE parent=?1")
 X(EDGE_ALL, "SELECT child,parent,relation,weight,confidence,basis FROM edge ORDER BY child,n")
+X(EDGES_DROP, "DELETE FROM edge WHERE child=?1")
+X(ORIGINS_DROP, "DELETE FROM origin WHERE model=?1")
 X(ORIGIN_CLEAR, "DELETE FROM origin")
 X(ORIGIN_PUT, "INSERT INTO origin(model,n,tensor,source,source_tensor,weight,match,distance) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")
 /* tensors are indices into the header's list */
 X(ORIGINS, "SELECT tensor,source,source_tensor,weight,match,distance FROM origin WHERE model=?1 ORDER BY n")
 X(FAMILY_CLEAR, "DELETE FROM family")
 X(FAMILY_PUT, "INSERT OR REPLACE INTO family(model,root,rooted) VALUES(?1,?2,?3)")
+X(FAMILY_STALE, "UPDATE family SET stale=1 WHERE root=(SELECT root FROM family WHERE model=?1)")
+X(FAMILY_DROP, "DELETE FROM family WHERE model=?1")
+X(FAMILY_TOUCHED, "SELECT model FROM family WHERE root IN (SELECT root FROM family WHERE stale) ORDER BY model")
 X(FAMILY_OF, "SELECT root,rooted FROM family WHERE model=?1")
 X(FAMILY_ROOT, "SELECT root FROM family WHERE model=?1 AND rooted")
 X(FAMILY_MEMBERS, "SELECT model FROM family WHERE root=?1 ORDER BY model")

@@ -21,7 +21,7 @@
 	"CREATE INDEX edge_parent ON edge(parent);"
 	"CREATE TABLE origin(model INT, n INT, tensor INT, source INT, source_tensor INT, weight REAL, match TEXT, distance REAL,"
 	" PRIMARY KEY(model,n)) WITHOUT ROWID;"
-	"CREATE TABLE family(model INTEGER PRIMARY KEY, root INT, rooted INT);"
+	"CREATE TABLE family(model INTEGER PRIMARY KEY, root INT, rooted INT, stale INT DEFAULT 0);"
 	"CREATE INDEX family_root ON family(root);"
 	"CREATE TABLE near(model INT, n INT, generation INT, other INT, distance REAL, PRIMARY KEY(model,n)) WITHOUT ROWID;"
 	"CREATE TABLE rendered(model INT, kind INT, x INT, size INT, content BLOB, PRIMARY KEY(model,kind,x)) WITHOUT ROWID;"

@@ -196,7 +196,7 @@ int index_open(struct index **out, const struct index_options *o, struct err *e)
 
 /* --- bringing it up to date --- */
 
-static int pass(struct index *ix, const struct cancel *c, struct err *e)
+static int pass(struct index *ix, bool renew, const struct cancel *c, struct err *e)
 {
 	int r = take_turn(ix, c, e);
 	if (r < 0)
@@ -211,7 +211,7 @@ static int pass(struct index *ix, const struct cancel *c, struct err *e)
 	if (r == 0 && !ix->cached)
 		r = stage_models(ix, VIEW_SIGNED, INDEX_SIGNATURES, c, e);
 	if (r == 0 && !ix->cached)
-		r = stage_lineage(ix, c, e);
+		r = stage_lineage(ix, renew, c, e);
 	status_phase(ix, INDEX_IDLE, 0);
 	end_turn(ix);
 	return r;
@@ -265,7 +265,7 @@ static void *background(void *arg)
 		if (!w)		/* before the scan: nothing that happens meanwhile is missed */
 			w = watch_new(&ix->lake);
 		clock_gettime(CLOCK_MONOTONIC, &a);
-		int r = pass(ix, &ix->cancel, &e);
+		int r = pass(ix, false, &ix->cancel, &e);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		settle(ix, r, &e);
 		if (!should_stop(ix))
@@ -299,7 +299,7 @@ struct foreground {
 static void *foreground_run(void *arg)
 {
 	struct foreground *f = arg;
-	f->result = pass(f->ix, f->cancel, &f->err);
+	f->result = pass(f->ix, true, f->cancel, &f->err);
 	settle(f->ix, f->result, &f->err);
 	pthread_mutex_lock(&f->ix->lock);
 	f->done = true;

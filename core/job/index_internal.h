@@ -43,7 +43,8 @@ int publish_again(struct index *ix, struct err *e);
 
 /* Bring all models to a state; problems become rows. */
 int stage_models(struct index *ix, int state, enum index_phase phase, const struct cancel *c, struct err *e);
-int stage_lineage(struct index *ix, const struct cancel *c, struct err *e);
+/* renew: of everything, against a background measured anew; else of what a change touches, where that is known. */
+int stage_lineage(struct index *ix, bool renew, const struct cancel *c, struct err *e);
 
 void status_phase(struct index *ix, enum index_phase phase, uint64_t total);
 void status_step(struct index *ix, uint64_t done, uint64_t bytes, const char *current);

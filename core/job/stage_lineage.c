@@ -16,6 +16,15 @@ struct input {
 	struct arena arena;
 };
 
+/* The part of the lake that a change touches. */
+struct affected {
+	struct input *in;
+	bool *is;			/* by index of the whole */
+	size_t n;
+	struct lineage_model *models;	/* of the part */
+	uint32_t *id, *at;		/* rows of the part; its index by that of the whole */
+};
+
 static int load(void *arg, uint32_t i, struct signature *s, struct err *e)
 {
 	struct input *in = arg;
@@ -127,35 +136,177 @@ static int describe(struct input *in, struct err *e)
 	return r;
 }
 
-static int keep(struct index *ix, const struct lineage *l, struct view *v, const uint32_t *ids, struct err *e)
+static int keep(struct input *in, const struct lineage *l, const uint32_t *ids, size_t n, bool all, struct err *e)
 {
-	int r = catalog_begin(ix->catalog, e);
+	struct catalog *c = in->ix->catalog;
+	int r = catalog_begin(c, e);
 	if (r < 0)
 		return r;
-	r = store_put_lineage(ix->catalog, l, v, ids, e);
+	r = store_put_lineage(c, l, in->v, ids, n, all, e);
+	if (!r && all)
+		r = catalog_do(c, Q_META_SET, e, "sb", "background", &l->background, sizeof l->background);
 	if (!r)
-		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "lineage", (int64_t)(v->snapshot >> 1));
+		r = catalog_do(c, Q_META_SET, e, "si", "lineage", (int64_t)(in->v->snapshot >> 1));
 	if (r < 0) {
-		catalog_rollback(ix->catalog);
+		catalog_rollback(c);
 		return r;
 	}
-	return catalog_commit(ix->catalog, e);
+	return catalog_commit(c, e);
 }
 
-static int compute(struct index *ix, struct view *v, const struct cancel *c, struct err *e)
+static int everything(struct input *in, const struct cancel *c, struct err *e)
+{
+	struct lineage_input li = {.models = in->models, .n = in->s.n, .load = load, .arg = in, .threads = in->ix->jobs};
+	struct lineage l;
+	int r = lineage_all(&l, &li, c, e);
+	if (r < 0)
+		return r;
+	r = keep(in, &l, in->s.id, in->s.n, true, e);
+	lineage_release(&l);
+	return r;
+}
+
+/* --- what a change makes necessary: the families it touches, against the background as it was --- */
+
+static int mark_row(void *arg, const struct catalog_row *r)
+{
+	struct affected *a = arg;
+	const struct view_model *m = view_by_id(a->in->v, (uint32_t)catalog_int(r, 0));
+	uint32_t i = m ? index_of(a->in, (uint32_t)(m - a->in->v->models)) : LINEAGE_NONE;
+	if (i != LINEAGE_NONE && !a->is[i]) {
+		a->is[i] = true;
+		a->n++;
+	}
+	return 0;
+}
+
+static int mark_family(struct affected *a, uint32_t i, struct err *e)
+{
+	int64_t root = catalog_number(a->in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)a->in->s.id[i]);
+	return root ? catalog_each(a->in->ix->catalog, Q_FAMILY_MEMBERS, e, mark_row, a, "i", root) : 0;
+}
+
+static int mark_new(struct affected *a, uint32_t i, const struct lineage_input *all, struct err *e)
+{
+	uint32_t *near = NULL;
+	size_t n = 0;
+	if (!a->is[i]) {
+		a->is[i] = true;
+		a->n++;
+	}
+	int r = lineage_candidates(all, a->in->s.sketch[i], &near, &n, e);
+	for (size_t k = 0; k < n && !r; k++)
+		if (!a->is[near[k]])
+			r = mark_family(a, near[k], e);
+	free(near);
+	return r;
+}
+
+/* Models without a family are new; a family that lost a member is touched; an adapter needs its base's. */
+static int find_affected(struct affected *a, const struct lineage_input *all, struct err *e)
+{
+	struct input *in = a->in;
+	int r = catalog_each(in->ix->catalog, Q_FAMILY_TOUCHED, e, mark_row, a, "");
+	for (uint32_t i = 0; i < in->s.n && !r && a->n <= in->s.n / 2; i++)
+		if (!catalog_number(in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)in->s.id[i]))
+			r = mark_new(a, i, all, e);
+	for (uint32_t i = 0; i < in->s.n && !r; i++)
+		for (size_t k = 0; a->is[i] && in->models[i].adapter && k < in->hints[i].n_bases && !r; k++)
+			r = mark_family(a, in->hints[i].bases[k], e);
+	return r;
+}
+
+static int load_part(void *arg, uint32_t i, struct signature *s, struct err *e)
+{
+	struct affected *a = arg;
+	return store_get_signature(a->in->ix->catalog, a->id[i], s, e);
+}
+
+/* Indices of the whole lake made indices of the part; what lies outside is dropped. */
+static const uint32_t *translate(struct affected *a, const uint32_t *list, size_t *n)
+{
+	uint32_t *out = arena_array(&a->in->arena, *n ? *n : 1, sizeof *out);
+	size_t k = 0;
+	for (size_t i = 0; out && i < *n; i++)
+		if (a->is[list[i]])
+			out[k++] = a->at[list[i]];
+	*n = out ? k : 0;
+	return out;
+}
+
+static int take_part(struct affected *a, struct err *e)
+{
+	struct input *in = a->in;
+	uint32_t k = 0;
+	a->models = mem_array(a->n, sizeof *a->models);
+	a->id = mem_array(a->n, sizeof *a->id);
+	a->at = mem_array(in->s.n, sizeof *a->at);
+	if (!a->models || !a->id || !a->at)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < in->s.n; i++)
+		if (a->is[i]) {
+			a->at[i] = k;
+			a->id[k] = in->s.id[i];
+			a->models[k++] = in->models[i];
+		}
+	for (uint32_t i = 0; i < in->s.n; i++) {
+		struct lineage_model *m = a->is[i] ? &a->models[a->at[i]] : NULL;
+		if (m)
+			m->declared = translate(a, m->declared, &m->n_declared);
+		if (m && m->adapter)
+			in->hints[i].bases = translate(a, in->hints[i].bases, &in->hints[i].n_bases);
+	}
+	return 0;
+}
+
+static int background_row(void *arg, const struct catalog_row *r)
+{
+	size_t len;
+	const void *p = catalog_blob(r, 0, &len);
+	if (len != sizeof(struct lineage_background))
+		return 0;
+	memcpy(arg, p, len);
+	return 1;
+}
+
+/* 1: the change is too large, or there is nothing to build on: everything is to be done. */
+static int changes(struct input *in, const struct cancel *c, struct err *e)
+{
+	struct lineage_background bg;
+	if (catalog_each(in->ix->catalog, Q_META_GET, NULL, background_row, &bg, "s", "background") != 1)
+		return 1;
+	struct lineage_input all = {.models = in->models, .n = in->s.n, .load = load, .arg = in};
+	struct affected a = {.in = in, .is = mem_array(in->s.n ? in->s.n : 1, sizeof *a.is)};
+	struct lineage l;
+	int r = a.is ? find_affected(&a, &all, e) : err_nomem(e);
+	if (r == 0 && a.n > in->s.n / 2)
+		r = 1;
+	if (r == 0 && (r = take_part(&a, e)) == 0) {
+		struct lineage_input part = {.models = a.models, .n = a.n, .load = load_part, .arg = &a,
+					     .threads = in->ix->jobs, .frozen = &bg};
+		r = lineage_all(&l, &part, c, e);
+		if (r == 0) {
+			r = keep(in, &l, a.id, a.n, false, e);
+			lineage_release(&l);
+		}
+	}
+	free(a.is);
+	free(a.models);
+	free(a.id);
+	free(a.at);
+	return r;
+}
+
+static int compute(struct index *ix, struct view *v, bool renew, const struct cancel *c, struct err *e)
 {
 	struct input in = {.ix = ix, .v = v};
 	int r = store_get_sketches(ix->catalog, v, &in.s, e);
 	if (r == 0)
 		r = describe(&in, e);
 	if (r == 0) {
-		struct lineage_input li = {.models = in.models, .n = in.s.n, .load = load, .arg = &in, .threads = ix->jobs};
-		struct lineage l;
-		r = lineage_all(&l, &li, c, e);
-		if (r == 0) {
-			r = keep(ix, &l, v, in.s.id, e);
-			lineage_release(&l);
-		}
+		r = renew ? 1 : changes(&in, c, e);
+		if (r == 1)
+			r = everything(&in, c, e);
 	}
 	free(in.models);
 	free(in.hints);
@@ -180,14 +331,14 @@ bool index_settled_lineage(struct index *ix)
 	return known;
 }
 
-int stage_lineage(struct index *ix, const struct cancel *c, struct err *e)
+int stage_lineage(struct index *ix, bool renew, const struct cancel *c, struct err *e)
 {
 	int r = 0;
 	pthread_mutex_lock(&ix->lineage_lock);
 	struct view *v = index_view(ix);
 	if (!index_lineage_known(ix, v)) {
 		status_phase(ix, INDEX_LINEAGE, v->n);
-		r = compute(ix, v, c, e);
+		r = compute(ix, v, renew, c, e);
 		if (r == 0) {
 			pthread_mutex_lock(&ix->lock);
 			ix->lineage = v->snapshot >> 1;
@@ -215,5 +366,5 @@ int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e)
 			r = err_set(e, ECANCELED, "interrupted");
 	}
 	view_unref(v);
-	return r < 0 || known ? r : stage_lineage(ix, c, e);
+	return r < 0 || known ? r : stage_lineage(ix, false, c, e);
 }

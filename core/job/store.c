@@ -32,9 +32,9 @@ int store_drop_model(struct catalog *c, uint32_t id, struct err *e)
 {
 	static const enum query drops[] = {
 		Q_MODEL_DROP, Q_FILES_DROP, Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_FACETS_OF_DROP,
-		Q_SIGNED_DROP, Q_EXACT_DROP, Q_DIFF_DROP, Q_EXPORT_DROP, Q_EXPORT_TENSORS_DROP, Q_EXPORT_DELTA_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
+		Q_SIGNED_DROP, Q_FAMILY_DROP, Q_EDGES_DROP, Q_ORIGINS_DROP, Q_EXACT_DROP, Q_DIFF_DROP, Q_EXPORT_DROP, Q_EXPORT_TENSORS_DROP, Q_EXPORT_DELTA_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
 	};
-	int r = 0;
+	int r = catalog_do(c, Q_FAMILY_STALE, e, "i", (int64_t)id);	/* its kin are to be told apart anew */
 	for (size_t i = 0; i < COUNT(drops) && !r; i++)
 		r = catalog_do(c, drops[i], e, "i", (int64_t)id);
 	return r;

@@ -30,7 +30,9 @@ struct sketches {
 int store_get_sketches(struct catalog *c, const struct view *v, struct sketches *s, struct err *e);
 void sketches_release(struct sketches *s);
 
-/* Edges, families, sources, reasons; replaces what was there. ids: model rows by lineage index. */
-int store_put_lineage(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids, struct err *e);
+/* Edges, families, sources, reasons of n models; replaces what was there of them, or (all) of every model.
+ * ids: model rows by lineage index. */
+int store_put_lineage(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids, size_t n,
+		      bool all, struct err *e);
 
 #endif

@@ -73,15 +73,36 @@ static int put_relations(struct catalog *c, const struct lineage *l, const uint3
 	return r;
 }
 
-int store_put_lineage(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids, struct err *e)
+static const char *const facets[] = {"family", "relation"};
+
+static int clear_all(struct catalog *c, struct err *e)
 {
 	static const enum query clears[] = {Q_EDGE_CLEAR, Q_ORIGIN_CLEAR, Q_FAMILY_CLEAR};
-	static const char *const keys[] = {"family", "relation"};
 	int r = 0;
 	for (size_t i = 0; i < COUNT(clears) && !r; i++)
 		r = catalog_do(c, clears[i], e, "");
-	for (size_t i = 0; i < COUNT(keys) && !r; i++)
-		r = catalog_do(c, Q_FACET_KEY_DROP, e, "s", keys[i]);
+	for (size_t i = 0; i < COUNT(facets) && !r; i++)
+		r = catalog_do(c, Q_FACET_KEY_DROP, e, "s", facets[i]);
+	return r;
+}
+
+static int clear_some(struct catalog *c, const uint32_t *ids, size_t n, struct err *e)
+{
+	static const enum query drops[] = {Q_EDGES_DROP, Q_ORIGINS_DROP, Q_FAMILY_DROP};
+	int r = 0;
+	for (size_t k = 0; k < n && !r; k++) {
+		for (size_t i = 0; i < COUNT(drops) && !r; i++)
+			r = catalog_do(c, drops[i], e, "i", (int64_t)ids[k]);
+		for (size_t i = 0; i < COUNT(facets) && !r; i++)
+			r = catalog_do(c, Q_FACET_OF_DROP, e, "is", (int64_t)ids[k], facets[i]);
+	}
+	return r;
+}
+
+int store_put_lineage(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids, size_t n,
+		      bool all, struct err *e)
+{
+	int r = all ? clear_all(c, e) : clear_some(c, ids, n, e);
 	if (!r)
 		r = put_edges(c, l, ids, e);
 	if (!r)
@@ -90,10 +111,10 @@ int store_put_lineage(struct catalog *c, const struct lineage *l, const struct v
 		r = put_families(c, l, v, ids, e);
 	if (!r)
 		r = put_relations(c, l, ids, e);
-	for (size_t i = 0; i < COUNT(keys) && !r; i++) {
-		r = catalog_do(c, Q_FACET_PUT, e, "ss", keys[i], "_none");
+	for (size_t i = 0; i < COUNT(facets) && !r; i++) {
+		r = catalog_do(c, Q_FACET_PUT, e, "ss", facets[i], "_none");
 		if (!r)
-			r = catalog_do(c, Q_FACET_EMPTY, e, "s", keys[i]);
+			r = catalog_do(c, Q_FACET_EMPTY, e, "s", facets[i]);
 	}
 	for (size_t i = 0; i < l->n_problems && !r; i++)
 		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)ids[l->problems[i].model], "", l->problems[i].problem,
