@@ -54,6 +54,21 @@ def zipped(entries, prefix=b"", comment=b"", between=b"", end=None, same=None):
     return out + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, e["count"], e["count"], e["size"], e["start"], len(comment)) + comment
 
 
+def zipped64(entries, locator=0, lack=False):
+    """Every size and offset in its 64-bit place, as for archives above 4 GiB. lack: an extra field without them."""
+    out, directory = b"", b""
+    for e in entries:
+        sizes = struct.pack("<QQ", len(e.data), len(e.stored))
+        head = lambda extra: struct.pack("<HHHHHIIIHH", 45, 0, e.method, 0, 33, zlib.crc32(e.data), 0xffffffff, 0xffffffff, len(e.name), len(extra))
+        local = struct.pack("<HH", 1, 16) + sizes
+        extra = b"\x99\x99\2\0ab" + (b"" if lack else struct.pack("<HH", 1, 24) + sizes + struct.pack("<Q", len(out)))
+        directory += b"PK\1\2\x2d\0" + head(extra) + struct.pack("<HHHII", 0, 0, 0, 0, 0xffffffff) + e.name + extra
+        out += b"PK\3\4" + head(local) + e.name + local + e.stored
+    end = len(out) + len(directory)
+    return (out + directory + b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, len(entries), len(entries), len(directory), len(out)) +
+            b"PK\6\7" + struct.pack("<IQI", 0, locator or end, 1) + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 0xffff, 0xffff, 0xffffffff, 0xffffffff, 0))
+
+
 def tensor(key=b"0", kind=b"FloatStorage", numel=4, offset=0, shape=(4,), stride=(1,), raw_shape=None):
     def number(i):
         return b"\x8a\x08" + struct.pack("<q", i)
@@ -117,6 +132,10 @@ def zips():
     z("directory-beyond-end", archive(end={"start": 1 << 30}), "EINVAL", "expected a directory")
     z("more-entries-than-bytes", archive(end={"count": 60000}), "EINVAL", "60000 entries")
     z("more-entries-than-said", archive(end={"count": 2}), "warning", "trailing bytes")
+    z("zip64-good", zipped64([P, S, V]), "ok")
+    z("zip64-good-deflated", zipped64([Entry("a/data.pkl", PICKLE, True), Entry("a/data/0", FOUR, True), V]), "ok")
+    z("zip64-locator-lies", zipped64([P, S, V], locator=7), "ok")
+    z("zip64-sizes-missing", zipped64([P, S, V], lack=True), "EINVAL", "lacks zip64 sizes")
     z("zip64-without", archive(end={"start": 0xffffffff}), "EINVAL", "zip64 end record")
     z("cut-short", archive()[:-30], "EINVAL", "end record")
     z("empty", zipped([]), "ENOTSUP", "without models")
