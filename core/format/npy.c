@@ -184,7 +184,7 @@ static bool is_object(const struct header *h)
 /* An array of objects is a pickle: looked at for what it would run, never made. */
 static int look_at_objects(struct weights *w, const char *file, const char *name, const struct source *s, uint64_t at, struct err *e)
 {
-	struct arena values = {.limit = (size_t)(MIN(s->size, (uint64_t)1 << 22) * 256 + (1 << 20))};
+	struct arena values = {.limit = (size_t)(MIN(s->size, (uint64_t)1 << 22) * 128 + (1 << 20))};
 	struct source rest = source_part(s, at, s->size - at);
 	struct pickle p;
 	struct pick *root;

@@ -31,8 +31,6 @@ int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e);
 
 /* A pickle that is not in an archive: torch's older format, or any pickle. */
 int torch_open_legacy(struct weights *w, uint32_t file, struct source src, const char *prefix, struct err *e);
-/* A zip of torch's in src, at most `depth` archives deep. */
-int torch_open_zip(struct weights *w, uint32_t file, struct source src, const char *prefix, int depth, struct err *e);
 /* Why there are no tensors, from the warnings; NULL: there is nothing that would be one. */
 const char *torch_why_none(const struct weights *w);
 /* Could these bytes begin a pickle of `size` bytes? 0 no, 100 surely */

@@ -124,6 +124,10 @@ static int walk_member(struct walk *k, const struct pick *key, const struct pick
 {
 	size_t len = k->path.len;
 	bool counting = k->counting;
+	if (!k->budget) {
+		k->left_out++;
+		return 0;
+	}
 	if (key && is_apart(key, v))
 		k->counting = true;
 	if (key && named)
@@ -170,11 +174,11 @@ static int walk_pairs(struct walk *k, const struct pick_pairs *d, int depth)
 
 static int walk_value(struct walk *k, const struct pick *v, int depth)
 {
+	k->budget -= k->budget > 0;
 	if (depth > DEPTH || !k->budget) {
 		k->left_out++;
 		return 0;
 	}
-	k->budget--;
 	switch (v->kind) {
 	case PICK_TENSOR: return add_found(k, v->tensor);
 	case PICK_LIST: case PICK_TUPLE: case PICK_SET: return walk_items(k, &v->items, depth);
@@ -396,7 +400,8 @@ const char *torch_why_none(const struct weights *w)
 
 void torch_part_init(struct torch_part *t, struct weights *w, uint32_t file, const char *prefix, uint64_t pickle_size)
 {
-	uint64_t limit = MIN(pickle_size, (uint64_t)1 << 22) * 256 + (1 << 20);	/* values a byte of pickle, at most */
+	/* one byte can make a value of 64 bytes and a place for it; real checkpoints take 12 a byte */
+	uint64_t limit = MIN(pickle_size, (uint64_t)512 << 20 >> 7) * 128 + (1 << 20);
 	*t = (struct torch_part){.w = w, .file = file, .path = w->files[file].path, .prefix = prefix, .values.limit = limit};
 }
 
