@@ -20,11 +20,12 @@ const char *audit_verdict_name(enum audit_verdict v)
 	return names[v];
 }
 
-static void add(struct auditor *u, const char *check, enum audit_verdict v, const char *declared, const char *found, const char *evidence)
+static void add(struct auditor *u, const char *check, enum audit_verdict v, const char *declared, const char *found,
+		const char *evidence)
 {
 	struct arena *m = &u->a->arena;
-	struct audit_row r = {arena_strdup(m, check), v, arena_strdup(m, declared ? declared : ""), arena_strdup(m, found ? found : ""),
-			      arena_strdup(m, evidence ? evidence : "")};
+	struct audit_row r = {arena_strdup(m, check), v, arena_strdup(m, declared ? declared : ""),
+			      arena_strdup(m, found ? found : ""), arena_strdup(m, evidence ? evidence : "")};
 	if (!r.check || !r.declared || !r.found || !r.evidence || mem_grow(&u->a->rows, &u->cap, u->a->n + 1)) {
 		u->failed = true;
 		return;
@@ -52,8 +53,10 @@ static void add_loads_code(struct auditor *u)
 	bool yes = found && !strcmp(found, "yes"), weights = false;
 	for (size_t i = 0; i < u->in->weights.n_hazards && u->in->open; i++)
 		weights |= u->in->weights.hazards[i].runs_code;
-	const char *evidence = !found ? "the weights could not be looked into" : !yes ? "nothing in the weights or configs is run" :
-		weights ? "the weights: see the other rows" : "a config names code of its own (auto_map, custom_pipelines)";
+	const char *evidence = !found ? "the weights could not be looked into" :
+			       !yes ? "nothing in the weights or configs is run" :
+			       weights ? "the weights: see the other rows" :
+					 "a config names code of its own (auto_map, custom_pipelines)";
 	add(u, "loads_code", !found ? AUDIT_UNKNOWN : yes ? AUDIT_FAIL : AUDIT_OK, NULL, found, evidence);
 }
 
@@ -74,7 +77,8 @@ static bool number(const char *s, double *out)
 	return end != s && !*end && isfinite(*out);
 }
 
-static enum audit_verdict judge(const struct facts *f, const char *key, const char *declared, const char *found, const char **why)
+static enum audit_verdict judge(const struct facts *f, const char *key, const char *declared, const char *found,
+				const char **why)
 {
 	double x = 0, y = 0;
 	bool numbers = number(declared, &x) && number(found, &y);
@@ -115,7 +119,8 @@ static void add_claims(struct auditor *u)
 /* Keys that headers show, said by a document, of weights that show nothing. */
 static void add_unknown(struct auditor *u)
 {
-	static const char *const keys[] = {"dtype", "parameters", "quantization", "adapter_rank", "layers", "hidden_size", "vocab_size"};
+	static const char *const keys[] = {"dtype", "parameters", "quantization", "adapter_rank",
+					   "layers", "hidden_size", "vocab_size"};
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		const struct fact *f = fact_of(&u->in->facts, keys[i]);
 		if (f && f->source == FACT_DECLARED)
@@ -136,8 +141,8 @@ static bool is_hazard(const struct auditor *u, const char *problem)
 
 static bool is_odd_only(const char *problem)
 {
-	static const char *const odd[] = {"wrong extension", "hole", "overlap", "trailing bytes", "large header", "unknown field", "odd metadata",
-		"malformed front matter"};
+	static const char *const odd[] = {"wrong extension", "hole", "overlap", "trailing bytes",
+					  "large header", "unknown field", "odd metadata", "malformed front matter"};
 	for (size_t i = 0; i < COUNT(odd); i++)
 		if (!strcmp(problem, odd[i]))
 			return true;

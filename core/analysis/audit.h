@@ -5,12 +5,14 @@
  *
  * Verdicts: `ok` the two agree; `warn` odd, but it can be so; `fail` they contradict each other, a file is broken, or
  * loading runs code; `unknown` nothing to hold the claim against.
- *   loads_code         what is found when the weights and configs are looked at; `fail` when loading the ordinary way may run code
+ *   loads_code         what is found when the weights and configs are looked at; `fail` when loading the ordinary way
+ *                      may run code
  *   a hazard's kind    pickle-global, torchscript, keras-lambda, zip-traversal, …: where, and which
- *   a metadata key     dtype parameters quantization adapter_rank layers hidden_size vocab_size …: declared against measured
+ *   a metadata key     dtype parameters quantization adapter_rank layers hidden_size vocab_size …: declared against
+ *                      measured
  *   files              what problems.tsv tells of them
- * A declared `parameters` is taken for a rounded one: within 5 %. A `dtype` beside quantised weights is the one they are
- * computed in. More embedding rows than `vocab_size` (up to 1024, or to a multiple of 64) are padding.
+ * A declared `parameters` is taken for a rounded one: within 5 %. A `dtype` beside quantised weights is the one they
+ * are computed in. More embedding rows than `vocab_size` (up to 1024, or to a multiple of 64) are padding.
  */
 #include "core/lake/inspect.h"
 

@@ -3,14 +3,14 @@
 /*
  * Two models tensor by tensor: `a` is this model, `b` the other one, what is asked is what makes a out of b.
  *
- * Tensors are aligned by what they are (role, layer, expert of core/lake/canon.h), then by name; what then has no partner,
- * or is nothing like it, is looked for by its values. A tensor whose parts all have their partners in one
+ * Tensors are aligned by what they are (role, layer, expert of core/lake/canon.h), then by name; what then has no
+ * partner, or is nothing like it, is looked for by its values. A tensor whose parts all have their partners in one
  * tensor of b is one row; a fused one against split ones is a row a part. Layouts do not matter: values are compared in
  * the canonical orientation. Where shapes differ, the rows and columns that both have are compared.
  *
- * Values are compared as float32. Elements where either is not finite count as changed when their bits differ, and are left
- * out of the sums. Sums are float64 over segments of a fixed size, joined in order: the result depends neither on the
- * number of threads nor on the machine. A worker holds less than 8 MiB.
+ * Values are compared as float32. Elements where either is not finite count as changed when their bits differ, and are
+ * left out of the sums. Sums are float64 over segments of a fixed size, joined in order: the result depends neither on
+ * the number of threads nor on the machine. A worker holds less than 8 MiB.
  */
 #include "core/base/buf.h"
 #include "core/base/pool.h"
@@ -66,15 +66,18 @@ struct diff {
 
 /* Which tensor goes with which, from headers alone: status is SAME, SHAPE, ADDED or REMOVED, sums are empty. */
 int diff_align(struct diff *d, const struct diff_model *a, const struct diff_model *b, struct err *e);
-/* The same, and all values compared. threads 0: all cores. Errors: ECANCELED, ENOMEM, what reading gives with the tensor's name. */
+/* The same, and all values compared. threads 0: all cores. Errors: ECANCELED, ENOMEM, what reading gives with the
+ * tensor's name. */
 int diff_models(struct diff *d, const struct diff_model *a, const struct diff_model *b, unsigned threads,
 		const struct cancel *cancel, struct err *e);
 void diff_release(struct diff *d);
 
-/* One blob, little-endian, which goes with these two models. Decode trusts nothing: EINVAL, ESTALE for another version or
- * for models with other tensors. */
-int diff_encode(const struct diff *d, const struct diff_model *a, const struct diff_model *b, struct buf *out, struct err *e);
-int diff_decode(struct diff *d, const struct diff_model *a, const struct diff_model *b, const void *blob, size_t len, struct err *e);
+/* One blob, little-endian, which goes with these two models. Decode trusts nothing: EINVAL, ESTALE for another version
+ * or for models with other tensors. */
+int diff_encode(const struct diff *d, const struct diff_model *a, const struct diff_model *b, struct buf *out,
+		struct err *e);
+int diff_decode(struct diff *d, const struct diff_model *a, const struct diff_model *b, const void *blob, size_t len,
+		struct err *e);
 
 /* The parts that a row compares, pairwise: n of them from part_a and part_b on. */
 struct diff_parts { uint32_t a, b, n; };

@@ -61,7 +61,8 @@ static void match_run(const struct diff_model *a, const struct diff_model *b, co
 				continue;
 			const struct part *x = &a->c->parts[pa[i].part];
 			for (; j < nb; j++)
-				if (p->a_of[pb[j].part] == DIFF_NONE && (any || same_shape(x, &b->c->parts[pb[j].part])))
+				if (p->a_of[pb[j].part] == DIFF_NONE &&
+				    (any || same_shape(x, &b->c->parts[pb[j].part])))
 					break;
 			if (j == nb)
 				break;
@@ -71,8 +72,8 @@ static void match_run(const struct diff_model *a, const struct diff_model *b, co
 	}
 }
 
-static void match_places(const struct diff_model *a, const struct diff_model *b, const struct place *pa, const struct place *pb,
-			 struct partners *p)
+static void match_places(const struct diff_model *a, const struct diff_model *b, const struct place *pa,
+			 const struct place *pb, struct partners *p)
 {
 	size_t na = a->c->n_parts, nb = b->c->n_parts, i = 0, j = 0;
 	while (i < na && j < nb) {
@@ -174,7 +175,8 @@ static bool is_read(const struct weights *w, uint32_t tensor)
 	return d->to_f32 || !d->bytes;
 }
 
-static void add_row(struct diff *d, const struct diff_model *a, const struct diff_model *b, uint32_t pa, uint32_t pb, size_t n, bool whole)
+static void add_row(struct diff *d, const struct diff_model *a, const struct diff_model *b, uint32_t pa, uint32_t pb,
+		    size_t n, bool whole)
 {
 	struct diff_row *r = &d->rows[d->n++];
 	r->a = pa == DIFF_NONE ? DIFF_NONE : a->c->parts[pa].tensor;
@@ -282,9 +284,9 @@ struct diff_parts diff_row_parts(const struct diff_row *row, const struct diff_m
 
 static bool part_stored_alike(const struct part *x, const struct part *y)
 {
-	return same_shape(x, y) && x->first == y->first && x->transposed == y->transposed && x->rope_heads == y->rope_heads &&
-	       x->stride == y->stride && x->phase == y->phase && x->run == y->run && x->base == y->base && x->ld == y->ld &&
-	       x->offset == y->offset;
+	return same_shape(x, y) && x->first == y->first && x->transposed == y->transposed &&
+	       x->rope_heads == y->rope_heads && x->stride == y->stride && x->phase == y->phase && x->run == y->run &&
+	       x->base == y->base && x->ld == y->ld && x->offset == y->offset;
 }
 
 bool diff_stored_alike(const struct diff_row *row, const struct diff_model *a, const struct diff_model *b)

@@ -19,18 +19,21 @@ struct record {
 
 static struct head head_of(const struct diff_model *a, const struct diff_model *b, uint64_t rows)
 {
-	return (struct head){{'T', 'R', 'N', 'D'}, DIFF_VERSION, a->w->n_tensors, b->w->n_tensors, a->c->n_parts, b->c->n_parts, rows};
+	return (struct head){{'T', 'R', 'N', 'D'}, DIFF_VERSION, a->w->n_tensors, b->w->n_tensors, a->c->n_parts,
+			     b->c->n_parts,	   rows};
 }
 
-int diff_encode(const struct diff *d, const struct diff_model *a, const struct diff_model *b, struct buf *out, struct err *e)
+int diff_encode(const struct diff *d, const struct diff_model *a, const struct diff_model *b, struct buf *out,
+		struct err *e)
 {
 	struct head h = head_of(a, b, d->n);
 	buf_add(out, &h, sizeof h);
 	for (size_t i = 0; i < d->n; i++) {
 		const struct diff_row *w = &d->rows[i];
 		const struct diff_sums *s = &w->sums;
-		struct record r = {w->status, w->a, w->b, w->part_a, w->part_b, 0, s->elements, s->changed, s->zeroed, s->rounded,
-				   s->nonfinite, s->dd, s->aa, s->bb, s->ab, s->max_abs};
+		struct record r = {w->status, w->a, w->b, w->part_a, w->part_b, 0,
+				   s->elements, s->changed, s->zeroed, s->rounded, s->nonfinite, s->dd,
+				   s->aa, s->bb, s->ab, s->max_abs};
 		buf_add(out, &r, sizeof r);
 	}
 	return buf_failed(out) ? err_nomem(e) : 0;
@@ -57,7 +60,8 @@ static bool is_sound(const struct record *r, const struct diff_model *a, const s
 	return !has_a || !has_b || (r->part_a == DIFF_NONE) == (r->part_b == DIFF_NONE);
 }
 
-int diff_decode(struct diff *d, const struct diff_model *a, const struct diff_model *b, const void *blob, size_t len, struct err *e)
+int diff_decode(struct diff *d, const struct diff_model *a, const struct diff_model *b, const void *blob, size_t len,
+		struct err *e)
 {
 	struct head h, want = head_of(a, b, 0);
 	*d = (struct diff){0};

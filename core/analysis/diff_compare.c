@@ -14,9 +14,16 @@ enum { LANES = 8, BLOCK = 4096 };	/* the order of additions is written out, so t
 struct diff_sums diff_sums_add(struct diff_sums x, struct diff_sums y)
 {
 	return (struct diff_sums){
-		.elements = x.elements + y.elements, .changed = x.changed + y.changed, .zeroed = x.zeroed + y.zeroed,
-		.rounded = x.rounded + y.rounded, .nonfinite = x.nonfinite + y.nonfinite, .dd = x.dd + y.dd, .aa = x.aa + y.aa,
-		.bb = x.bb + y.bb, .ab = x.ab + y.ab, .max_abs = MAX(x.max_abs, y.max_abs),
+		.elements = x.elements + y.elements,
+		.changed = x.changed + y.changed,
+		.zeroed = x.zeroed + y.zeroed,
+		.rounded = x.rounded + y.rounded,
+		.nonfinite = x.nonfinite + y.nonfinite,
+		.dd = x.dd + y.dd,
+		.aa = x.aa + y.aa,
+		.bb = x.bb + y.bb,
+		.ab = x.ab + y.ab,
+		.max_abs = MAX(x.max_abs, y.max_abs),
 	};
 }
 
@@ -174,7 +181,8 @@ void diff_compare(struct diff_sums *s, const float *a, const float *b, size_t n,
 
 /* --- reading --- */
 
-int diff_read(const struct diff_model *m, uint32_t part, uint64_t row, uint64_t nr, uint64_t col, uint64_t nc, float *out, struct err *e)
+int diff_read(const struct diff_model *m, uint32_t part, uint64_t row, uint64_t nr, uint64_t col, uint64_t nc,
+	      float *out, struct err *e)
 {
 	const struct part *p = &m->c->parts[part];
 	if (!col && nc == p->cols)
@@ -189,11 +197,13 @@ int diff_read(const struct diff_model *m, uint32_t part, uint64_t row, uint64_t 
 	return canon_read_grid(m->w, p, index, nr, index + nr, nc, out, e);
 }
 
-int diff_tiles(const struct diff_model *a, uint32_t pa, const struct diff_model *b, uint32_t pb, uint64_t first, uint64_t n,
-	       const struct cancel *cancel, int (*use)(void *arg, const struct diff_tile *t), void *arg, struct err *e)
+int diff_tiles(const struct diff_model *a, uint32_t pa, const struct diff_model *b, uint32_t pb, uint64_t first,
+	       uint64_t n, const struct cancel *cancel, int (*use)(void *arg, const struct diff_tile *t), void *arg,
+	       struct err *e)
 {
 	uint64_t cols = a->c->parts[pa].cols;
-	cleanup_free float *x = mem_array(DIFF_TILE, sizeof *x), *y = pb == DIFF_NONE ? NULL : mem_array(DIFF_TILE, sizeof *y);
+	cleanup_free float *x = mem_array(DIFF_TILE, sizeof *x),
+			   *y = pb == DIFF_NONE ? NULL : mem_array(DIFF_TILE, sizeof *y);
 	if (!x || (!y && pb != DIFF_NONE))
 		return err_nomem(e);
 	if (pb != DIFF_NONE)

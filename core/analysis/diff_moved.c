@@ -1,5 +1,5 @@
-/* Tensors that are nothing like their partners, or have none, found elsewhere in the other model by their values: layers put in
- * another order or repeated, tensors renamed beyond what roles know. */
+/* Tensors that are nothing like their partners, or have none, found elsewhere in the other model by their values:
+ * layers put in another order or repeated, tensors renamed beyond what roles know. */
 #include "core/analysis/diff_internal.h"
 
 #include "core/base/hash.h"
@@ -61,7 +61,8 @@ static int hash_item(void *arg, size_t i)
 	const struct diff_model *m = it->of_b ? s->b : s->a;
 	struct err e = ERR_INIT;
 	struct hashing h = {.state = hash_new(), .constant = true};
-	int r = h.state ? diff_tiles(m, it->part, NULL, DIFF_NONE, 0, it->rows, s->cancel, hash_tile, &h, &e) : err_nomem(&e);
+	int r = h.state ? diff_tiles(m, it->part, NULL, DIFF_NONE, 0, it->rows, s->cancel, hash_tile, &h, &e) :
+			  err_nomem(&e);
 	if (!r)
 		it->hash = hash_digest(h.state);
 	it->constant = h.constant;
@@ -140,7 +141,8 @@ static void mark(struct diff *d, const struct search *s, bool *found, bool *lost
 				at = it;
 			continue;
 		}
-		if (!at || it->constant || hash128_cmp(at->hash, it->hash) || at->rows != it->rows || at->cols != it->cols)
+		if (!at || it->constant || hash128_cmp(at->hash, it->hash) || at->rows != it->rows ||
+		    at->cols != it->cols)
 			continue;
 		struct diff_row *row = &d->rows[it->row];
 		if (row->b != DIFF_NONE)
@@ -191,7 +193,8 @@ int diff_find_moved(struct diff *d, const struct diff_model *a, const struct dif
 		    const struct cancel *cancel, struct err *e)
 {
 	struct search s = {.a = a, .b = b, .cancel = cancel, .err = e};
-	cleanup_free bool *found = mem_array(b->c->n_parts, sizeof *found), *lost = mem_array(b->c->n_parts, sizeof *lost);
+	cleanup_free bool *found = mem_array(b->c->n_parts, sizeof *found),
+			  *lost = mem_array(b->c->n_parts, sizeof *lost);
 	int r = found && lost ? gather(&s, d, e) : err_nomem(e);
 	if (!r && s.n) {
 		pthread_mutex_init(&s.lock, NULL);

@@ -185,7 +185,8 @@ static int plan(struct job *j, unsigned threads, uint32_t **order, struct err *e
 	x->n = w->n_tensors;
 	x->n_files = *order ? w->n_files : 0;
 	for (size_t i = 0; i < j->n; i++)
-		j->tasks[i] = (struct task){(uint32_t)i, *order ? w->files[i].io.size : MAX(w->tensors[i].bytes, w->tensors[i].elements)};
+		j->tasks[i] = (struct task){(uint32_t)i, *order ? w->files[i].io.size :
+								  MAX(w->tensors[i].bytes, w->tensors[i].elements)};
 	qsort(j->tasks, j->n, sizeof *j->tasks, by_bytes);
 	for (size_t i = 0; i < x->n; i++) {
 		x->tensors[i].name = arena_strdup(&x->arena, w->tensors[i].name);

@@ -4,14 +4,14 @@
  * Facts of whole weights, in one sweep over them: hash, moments, extremes and quantiles of each tensor.
  *
  * Hashes are XXH3-128 of the stored bytes in row-major order; where a tensor is not stored in one piece
- * (a quantised weight with its scales beside it), of its values as little-endian float32. Statistics are of the values as
- * float32, the non-finite ones counted and left out:
+ * (a quantised weight with its scales beside it), of its values as little-endian float32. Statistics are of the values
+ * as float32, the non-finite ones counted and left out:
  *   std       population, sqrt(m2), m_k = mean of (x - mean)^k
  *   kurtosis  m4 / m2^2 - 3: excess and biased, as MoTHer takes it (arXiv 2405.18432); NAN where m2 is 0
  *   l2        sqrt of the sum of squares
  *   quantile  order statistics with linear interpolation at p (n - 1) (Hyndman and Fan's type 7), exact for every size:
- *             counted by the leading 16 bits of the value, and a second reading of what fell where a quantile lies; types of
- *             one or two bytes are counted whole and read once
+ *             counted by the leading 16 bits of the value, and a second reading of what fell where a quantile lies;
+ *             types of one or two bytes are counted whole and read once
  * Sums are float64 in blocks of a fixed size joined pairwise (Pébay's formulas, SAND2008-6212), so the result
  * depends neither on the number of threads nor on the machine. A worker holds less than 8 MiB.
  */

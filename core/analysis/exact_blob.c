@@ -1,4 +1,5 @@
-/* The result of a sweep as one blob: a head, then a fixed record and a name for each tensor. Little-endian, like the memory. */
+/* The result of a sweep as one blob: a head, then a fixed record and a name for each tensor. Little-endian, like the
+ * memory. */
 #include "core/analysis/exact.h"
 
 #include <errno.h>
@@ -46,8 +47,17 @@ static int decode_one(struct exact *x, struct exact_tensor *t, const char *blob,
 	if (r.zeros > r.elements || r.nonfinite > r.elements || r.values > 1)
 		return err_at(e, EINVAL, *at - sizeof r, "more zeros than elements");
 	*t = (struct exact_tensor){
-		.elements = r.elements, .zeros = r.zeros, .nonfinite = r.nonfinite, .hash = {r.hi, r.lo}, .mean = r.fact[0],
-		.std = r.fact[1], .min = r.fact[2], .max = r.fact[3], .l2 = r.fact[4], .kurtosis = r.fact[5], .values = r.values,
+		.elements = r.elements,
+		.zeros = r.zeros,
+		.nonfinite = r.nonfinite,
+		.hash = {r.hi, r.lo},
+		.mean = r.fact[0],
+		.std = r.fact[1],
+		.min = r.fact[2],
+		.max = r.fact[3],
+		.l2 = r.fact[4],
+		.kurtosis = r.fact[5],
+		.values = r.values,
 	};
 	memcpy(t->quantile, r.fact + 6, sizeof t->quantile);
 	t->name = arena_strndup(&x->arena, blob + *at, r.name);

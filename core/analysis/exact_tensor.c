@@ -191,7 +191,8 @@ static int fetch(struct sweep *s, uint64_t first, uint64_t n, struct err *e)
 		return err_set(e, ECANCELED, "cancelled");
 	if (s->floats)
 		return weights_read(s->w, s->t, first, n, (float *)(void *)s->k->raw, e);
-	return weights_read_raw(s->w, s->t, first / s->d->block * s->d->bytes, n / s->d->block * s->d->bytes, s->k->raw, e);
+	return weights_read_raw(s->w, s->t, first / s->d->block * s->d->bytes, n / s->d->block * s->d->bytes, s->k->raw,
+				e);
 }
 
 /* Bytes of n elements. */
@@ -364,7 +365,9 @@ static int refine(struct sweep *s, struct err *e)
 	}
 	read_ranks(f);
 	/* The file has changed since it was counted. */
-	return io_changed(&s->w->files[s->t->file].io) ? err_set(e, EIO, "%s: the file changed while it was read", s->t->name) : 0;
+	return io_changed(&s->w->files[s->t->file].io) ?
+		       err_set(e, EIO, "%s: the file changed while it was read", s->t->name) :
+		       0;
 }
 
 /* --- from codes --- */

@@ -12,15 +12,27 @@
 const char *explain_words(enum explain_kind k)
 {
 	static const char *const words[EXPLAIN_KINDS] = {
-		[EXPLAIN_IDENTICAL] = "identical", [EXPLAIN_MOVED] = "identical to another tensor",
-		[EXPLAIN_CAST] = "cast", [EXPLAIN_PRUNED] = "pruned",
-		[EXPLAIN_FEW] = "identical but for a few values", [EXPLAIN_SCALED] = "scaled", [EXPLAIN_QUANTIZED] = "quantized",
-		[EXPLAIN_DEQUANTIZED] = "dequantized", [EXPLAIN_ROWS_ADDED] = "rows appended",
-		[EXPLAIN_ROWS_REMOVED] = "rows removed", [EXPLAIN_COLUMNS_ADDED] = "columns appended",
-		[EXPLAIN_COLUMNS_REMOVED] = "columns removed", [EXPLAIN_RESHAPED] = "rows and columns changed in number",
-		[EXPLAIN_ROWS_PERMUTED] = "rows permuted", [EXPLAIN_COLUMNS_PERMUTED] = "columns permuted",
-		[EXPLAIN_LOW_RANK] = "low-rank update", [EXPLAIN_DENSE] = "small dense change", [EXPLAIN_IDIOPATHIC] = "idiopathic",
-		[EXPLAIN_ADDED] = "added", [EXPLAIN_REMOVED] = "removed", [EXPLAIN_UNREAD] = "unread",
+		[EXPLAIN_IDENTICAL] = "identical",
+		[EXPLAIN_MOVED] = "identical to another tensor",
+		[EXPLAIN_CAST] = "cast",
+		[EXPLAIN_PRUNED] = "pruned",
+		[EXPLAIN_FEW] = "identical but for a few values",
+		[EXPLAIN_SCALED] = "scaled",
+		[EXPLAIN_QUANTIZED] = "quantized",
+		[EXPLAIN_DEQUANTIZED] = "dequantized",
+		[EXPLAIN_ROWS_ADDED] = "rows appended",
+		[EXPLAIN_ROWS_REMOVED] = "rows removed",
+		[EXPLAIN_COLUMNS_ADDED] = "columns appended",
+		[EXPLAIN_COLUMNS_REMOVED] = "columns removed",
+		[EXPLAIN_RESHAPED] = "rows and columns changed in number",
+		[EXPLAIN_ROWS_PERMUTED] = "rows permuted",
+		[EXPLAIN_COLUMNS_PERMUTED] = "columns permuted",
+		[EXPLAIN_LOW_RANK] = "low-rank update",
+		[EXPLAIN_DENSE] = "small dense change",
+		[EXPLAIN_IDIOPATHIC] = "idiopathic",
+		[EXPLAIN_ADDED] = "added",
+		[EXPLAIN_REMOVED] = "removed",
+		[EXPLAIN_UNREAD] = "unread",
 	};
 	return words[k];
 }
@@ -201,8 +213,10 @@ static int explain_one(void *arg, size_t i)
 	const struct diff_row *row = &j->d->rows[i];
 	struct err e = ERR_INIT;
 	if (row->status >= DIFF_ADDED) {
-		j->out[i] = (struct explanation){row->status == DIFF_ADDED ? EXPLAIN_ADDED : row->status == DIFF_REMOVED ? EXPLAIN_REMOVED :
-						 EXPLAIN_UNREAD, NAN, NAN, NAN};
+		j->out[i] = (struct explanation){row->status == DIFF_ADDED ? EXPLAIN_ADDED :
+						 row->status == DIFF_REMOVED ? EXPLAIN_REMOVED :
+									       EXPLAIN_UNREAD,
+						 NAN, NAN, NAN};
 		return 0;
 	}
 	struct explain_row x = {row, j->a, j->b, diff_row_parts(row, j->a, j->b), j->a->w->tensors[row->a].dtype,

@@ -13,11 +13,13 @@ enum { GROUP = 16, SIDE = 128 };
 #define GAP 3.0
 
 /* All parts of a row, tile by tile. */
-static int each_tile(const struct explain_row *x, int (*use)(void *arg, const struct diff_tile *t), void *arg, struct err *e)
+static int each_tile(const struct explain_row *x, int (*use)(void *arg, const struct diff_tile *t), void *arg,
+		     struct err *e)
 {
 	int r = 0;
 	for (uint32_t k = 0; k < x->parts.n && !r; k++)
-		r = diff_tiles(x->a, x->parts.a + k, x->b, x->parts.b + k, 0, x->a->c->parts[x->parts.a + k].rows, x->cancel, use, arg, e);
+		r = diff_tiles(x->a, x->parts.a + k, x->b, x->parts.b + k, 0, x->a->c->parts[x->parts.a + k].rows,
+			       x->cancel, use, arg, e);
 	return r;
 }
 
@@ -71,7 +73,8 @@ struct levels {
 	uint64_t n, fit;
 };
 
-/* The smallest step between the values of a group: no block of a quantised type is smaller, and its levels are multiples. */
+/* The smallest step between the values of a group: no block of a quantised type is smaller, and its levels are
+ * multiples. */
 static float smallest_step(const float *v, size_t n)
 {
 	float s[GROUP], step = INFINITY, largest = 0;
@@ -204,7 +207,8 @@ static size_t gram(const float *a, const float *b, size_t nr, size_t nc, double 
 	return n;
 }
 
-/* Squared singular values, ascending: where is the largest gap? Of at most half of them, or there is no rank to speak of. */
+/* Squared singular values, ascending: where is the largest gap? Of at most half of them, or there is no rank to
+ * speak of. */
 static uint32_t find_gap(const double *w, size_t n, double *energy)
 {
 	double total = 0, top = 0, best = 0;
@@ -233,7 +237,8 @@ struct scratch {
 	double gram[SIDE * SIDE], w[SIDE];
 };
 
-static int part_rank(const struct explain_row *x, uint32_t k, struct scratch *s, uint32_t *rank, double *energy, struct err *e)
+static int part_rank(const struct explain_row *x, uint32_t k, struct scratch *s, uint32_t *rank, double *energy,
+		     struct err *e)
 {
 	const struct part *p = &x->a->c->parts[x->parts.a + k], *q = &x->b->c->parts[x->parts.b + k];
 	uint64_t nr = MIN(p->rows, (uint64_t)SIDE), nc = MIN(p->cols, (uint64_t)SIDE);

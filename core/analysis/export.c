@@ -12,8 +12,20 @@
 static bool has_type(enum dtype d)
 {
 	switch (d) {
-	case DTYPE_F64: case DTYPE_F32: case DTYPE_F16: case DTYPE_BF16: case DTYPE_F8_E4M3: case DTYPE_F8_E5M2: case DTYPE_F8_E8M0:
-	case DTYPE_F6_E2M3: case DTYPE_F6_E3M2: case DTYPE_F4: case DTYPE_I64: case DTYPE_I32: case DTYPE_I16: case DTYPE_I8:
+	case DTYPE_F64:
+	case DTYPE_F32:
+	case DTYPE_F16:
+	case DTYPE_BF16:
+	case DTYPE_F8_E4M3:
+	case DTYPE_F8_E5M2:
+	case DTYPE_F8_E8M0:
+	case DTYPE_F6_E2M3:
+	case DTYPE_F6_E3M2:
+	case DTYPE_F4:
+	case DTYPE_I64:
+	case DTYPE_I32:
+	case DTYPE_I16:
+	case DTYPE_I8:
 	case DTYPE_U64: case DTYPE_U32: case DTYPE_U16: case DTYPE_U8: case DTYPE_BOOL: case DTYPE_C64:
 		return true;
 	default:
@@ -52,8 +64,8 @@ static uint32_t only_part(const struct canon *c, uint32_t tensor, size_t *at)
 }
 
 /* Another name may mean another order of rows, a transposed matrix, another zero. */
-static int rename_entry(struct export *x, struct export_entry *t, const char *architecture, const struct tensor *src, uint32_t part,
-			struct err *e)
+static int rename_entry(struct export *x, struct export_entry *t, const char *architecture, const struct tensor *src,
+			uint32_t part, struct err *e)
 {
 	struct hf_tensor hf;
 	if (!hf_name(architecture, src->name, &hf))
@@ -84,8 +96,13 @@ static int plan_entry(struct export *x, uint32_t i, const char *architecture, ui
 {
 	const struct tensor *src = &x->w->tensors[i];
 	struct export_entry *t = &x->entries[x->n];
-	*t = (struct export_entry){.name = src->name, .dtype = type_written(src->dtype), .ndim = src->ndim, .tensor = i, .part = DIFF_NONE,
-				   .how = has_type(src->dtype) || src->dtype == DTYPE_C128 ? EXPORT_RAW : EXPORT_CONVERT};
+	*t = (struct export_entry){.name = src->name,
+				   .dtype = type_written(src->dtype),
+				   .ndim = src->ndim,
+				   .tensor = i,
+				   .part = DIFF_NONE,
+				   .how = has_type(src->dtype) || src->dtype == DTYPE_C128 ? EXPORT_RAW :
+											     EXPORT_CONVERT};
 	memcpy(t->shape, src->shape, sizeof t->shape);
 	if (src->dtype == DTYPE_C128) {
 		if (t->ndim == TENSOR_DIMS) {
@@ -99,7 +116,8 @@ static int plan_entry(struct export *x, uint32_t i, const char *architecture, ui
 	return r;
 }
 
-int export_plan(struct export *x, const struct weights *w, const struct canon *c, const char *architecture, struct err *e)
+int export_plan(struct export *x, const struct weights *w, const struct canon *c, const char *architecture,
+		struct err *e)
 {
 	size_t at = 0;
 	*x = (struct export){.w = w, .c = c, .kept_entry = SIZE_MAX};
@@ -181,7 +199,8 @@ static int measure(struct export *x, struct err *e)
 			if (__builtin_mul_overflow(t->elements, t->shape[k], &t->elements))
 				return err_set(e, EOVERFLOW, "%.200s: its shape overflows 64 bits", t->name);
 		t->offset = at;
-		if (!dtype_size(t->dtype, t->elements, &t->bytes) || __builtin_add_overflow(at, t->bytes, &at) || at > INT64_MAX / 2)
+		if (!dtype_size(t->dtype, t->elements, &t->bytes) || __builtin_add_overflow(at, t->bytes, &at) ||
+		    at > INT64_MAX / 2)
 			return err_set(e, EOVERFLOW, "%.200s: more bytes than a file can have", t->name);
 	}
 	x->size = at;

@@ -14,8 +14,8 @@ static bool is_plain(const struct canon *c, const struct tensor *src, uint32_t p
 	uint64_t rows = 0;
 	for (uint32_t k = part; k < part + n; k++) {
 		const struct part *p = &c->parts[k];
-		if (p->transposed || p->rope_heads || p->stride || p->base || p->offset != 0 || p->ld != p->cols || p->first != rows ||
-		    p->cols != c->parts[part].cols)
+		if (p->transposed || p->rope_heads || p->stride || p->base || p->offset != 0 || p->ld != p->cols ||
+		    p->first != rows || p->cols != c->parts[part].cols)
 			return false;
 		rows += p->rows;
 	}
@@ -34,8 +34,13 @@ static void add_entry(struct export *x, uint32_t i, uint32_t row)
 		x->left_out++;
 		return;
 	}
-	*t = (struct export_entry){.name = src->name, .dtype = DTYPE_F32, .ndim = src->ndim, .tensor = i, .part = DIFF_NONE,
-				   .how = EXPORT_CONVERT, .row = row};
+	*t = (struct export_entry){.name = src->name,
+				   .dtype = DTYPE_F32,
+				   .ndim = src->ndim,
+				   .tensor = i,
+				   .part = DIFF_NONE,
+				   .how = EXPORT_CONVERT,
+				   .row = row};
 	memcpy(t->shape, src->shape, sizeof t->shape);
 	const struct diff_row *r = row == DIFF_NONE ? NULL : &x->diff.rows[row];
 	if (r && r->status != DIFF_ADDED) {
@@ -52,7 +57,8 @@ static void add_entry(struct export *x, uint32_t i, uint32_t row)
 
 static int plan(struct export *x, const char *base, struct err *e)
 {
-	cleanup_free uint32_t *row_of = mem_array(x->w->n_tensors, sizeof *row_of), *rows = mem_array(x->w->n_tensors, sizeof *rows);
+	cleanup_free uint32_t *row_of = mem_array(x->w->n_tensors, sizeof *row_of),
+			      *rows = mem_array(x->w->n_tensors, sizeof *rows);
 	x->entries = arena_array(&x->arena, x->w->n_tensors, sizeof *x->entries);
 	if (!row_of || !rows || !x->entries)
 		return err_nomem(e);
@@ -70,7 +76,8 @@ static int plan(struct export *x, const char *base, struct err *e)
 	return export_finish(x, NULL, base, e);
 }
 
-int export_delta(struct export *x, const struct diff_model *this, const struct diff_model *other, const char *base, struct err *e)
+int export_delta(struct export *x, const struct diff_model *this, const struct diff_model *other, const char *base,
+		 struct err *e)
 {
 	*x = (struct export){.w = this->w, .c = this->c, .other = *other, .kept_entry = SIZE_MAX};
 	pthread_mutex_init(&x->lock, NULL);
@@ -90,7 +97,8 @@ static void subtract(float *out, const float *y, uint64_t n)
 		out[i] -= y[i];
 }
 
-static int stored_alike(const struct export *x, const struct diff_row *row, uint64_t first, uint64_t n, float *out, struct err *e)
+static int stored_alike(const struct export *x, const struct diff_row *row, uint64_t first, uint64_t n, float *out,
+			struct err *e)
 {
 	cleanup_free float *y = mem_array(n, sizeof *y);
 	int r = y ? weights_read(x->other.w, &x->other.w->tensors[row->b], first, n, y, e) : err_nomem(e);
@@ -99,9 +107,10 @@ static int stored_alike(const struct export *x, const struct diff_row *row, uint
 	return r;
 }
 
-/* n values from (row, col) of a part of this on, whole rows or less than one, of which the other's part may have fewer. */
-static int subtract_part(const struct export *x, uint32_t part, uint64_t row, uint64_t col, uint64_t cols, uint64_t n, float *out,
-			 struct err *e)
+/* n values from (row, col) of a part of this on, whole rows or less than one, of which the other's part may have
+ * fewer. */
+static int subtract_part(const struct export *x, uint32_t part, uint64_t row, uint64_t col, uint64_t cols, uint64_t n,
+			 float *out, struct err *e)
 {
 	const struct part *p = &x->other.c->parts[part];
 	if (row >= p->rows || col >= p->cols)
@@ -115,7 +124,8 @@ static int subtract_part(const struct export *x, uint32_t part, uint64_t row, ui
 	return r;
 }
 
-static int by_rows(const struct export *x, const struct diff_parts *p, uint64_t first, uint64_t n, float *out, struct err *e)
+static int by_rows(const struct export *x, const struct diff_parts *p, uint64_t first, uint64_t n, float *out,
+		   struct err *e)
 {
 	const struct part *parts = &x->c->parts[p->a];
 	uint64_t cols = parts->cols;
@@ -136,7 +146,8 @@ static int by_rows(const struct export *x, const struct diff_parts *p, uint64_t 
 	return 0;
 }
 
-int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e)
+int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+			struct err *e)
 {
 	const struct diff_row *row = &x->diff.rows[t->row];
 	const struct diff_model this = {x->w, x->c};

@@ -13,12 +13,15 @@ enum export_how {
 
 /* Values [first, first+n) of an entry as float32, n at most EXPORT_VALUES. */
 enum { EXPORT_VALUES = 1 << 14 };
-int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e);
+int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+		  struct err *e);
 /* Values as `to`: F16 or F32. */
-int export_converted(const struct export *x, const struct export_entry *t, enum dtype to, uint64_t off, uint64_t n, void *out, struct err *e);
+int export_converted(const struct export *x, const struct export_entry *t, enum dtype to, uint64_t off, uint64_t n,
+		     void *out, struct err *e);
 int export_finish(struct export *x, const struct value *meta, const char *base, struct err *e);
 
 /* Values [first, first+n) of this - other. */
-int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e);
+int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+			struct err *e);
 
 #endif

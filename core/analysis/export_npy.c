@@ -1,4 +1,5 @@
-/* A tensor as a NumPy file (numpy/lib/format.py, format 1.0): magic, version, length of a Python dict padded to 64 bytes, data. */
+/* A tensor as a NumPy file (numpy/lib/format.py, format 1.0): magic, version, length of a Python dict padded to 64
+ * bytes, data. */
 #include "core/analysis/export_internal.h"
 
 #include <inttypes.h>
@@ -39,7 +40,10 @@ static size_t header(const struct export_entry *t, unsigned char out[256])
 	const char *type = type_of(t);
 	int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': (", type ? type : "<f4");
 	for (unsigned k = 0; k < t->ndim; k++)
-		n += snprintf(dict + n, sizeof dict - (size_t)n, "%" PRIu64 "%s", t->shape[k], k + 1 < t->ndim ? ", " : t->ndim == 1 ? "," : "");
+		n += snprintf(dict + n, sizeof dict - (size_t)n, "%" PRIu64 "%s", t->shape[k],
+			      k + 1 < t->ndim ? ", " :
+			      t->ndim == 1 ? "," :
+						"");
 	n += snprintf(dict + n, sizeof dict - (size_t)n, "), }");
 	size_t len = ((size_t)n + 10 + 1 + 63) / 64 * 64;
 	memcpy(out, "\x93NUMPY\x01\x00", 8);
@@ -57,7 +61,8 @@ uint64_t export_npy_size(const struct export_entry *t)
 	return header(t, head) + (type_of(t) ? t->bytes : t->elements * sizeof(float));
 }
 
-int export_npy_read(const struct export *x, const struct export_entry *t, uint64_t off, uint64_t n, void *out, struct err *e)
+int export_npy_read(const struct export *x, const struct export_entry *t, uint64_t off, uint64_t n, void *out,
+		    struct err *e)
 {
 	unsigned char head[256], *p = out;
 	uint64_t len = header(t, head);

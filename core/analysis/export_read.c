@@ -14,7 +14,8 @@ enum { KEPT_MAX = 1 << 26 };	/* bytes of a transposed tensor that is kept for th
 /* --- values --- */
 
 /* Rows of a part, of which the values [first, first+n) are wanted. */
-static int read_rows(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_rows(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+		     struct err *e)
 {
 	const struct part *p = &x->c->parts[t->part];
 	while (n) {
@@ -41,7 +42,8 @@ static int read_rows(const struct export *x, const struct export_entry *t, uint6
 }
 
 /* Without a copy at hand: each value of a column where it is. Slow, for tensors too large to keep. */
-static int read_columns(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_columns(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+			struct err *e)
 {
 	const struct tensor *src = &x->w->tensors[t->tensor];
 	uint64_t rows = t->shape[0], cols = t->shape[1];
@@ -71,7 +73,8 @@ static int turn_over(const struct export *x, const struct export_entry *t, float
 	return 0;
 }
 
-static int read_transposed(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_transposed(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+			   struct err *e)
 {
 	struct export *own = (struct export *)x;	/* what is kept is not what an export says */
 	size_t entry = (size_t)(t - x->entries);
@@ -92,7 +95,8 @@ static int read_transposed(const struct export *x, const struct export_entry *t,
 	return r;
 }
 
-int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out, struct err *e)
+int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+		  struct err *e)
 {
 	const struct tensor *src = &x->w->tensors[t->tensor];
 	int r;
@@ -142,7 +146,8 @@ static void write_values(enum dtype to, const float *v, size_t n, unsigned char 
 	}
 }
 
-int export_converted(const struct export *x, const struct export_entry *t, enum dtype to, uint64_t off, uint64_t n, void *out, struct err *e)
+int export_converted(const struct export *x, const struct export_entry *t, enum dtype to, uint64_t off, uint64_t n,
+		     void *out, struct err *e)
 {
 	uint64_t wide = to == DTYPE_F32 ? 4 : 2;
 	cleanup_free float *v = mem_array(EXPORT_VALUES, sizeof *v);
@@ -174,7 +179,8 @@ int export_converted(const struct export *x, const struct export_entry *t, enum 
 
 /* --- the file --- */
 
-static int read_entry(const struct export *x, const struct export_entry *t, uint64_t off, uint64_t n, void *out, struct err *e)
+static int read_entry(const struct export *x, const struct export_entry *t, uint64_t off, uint64_t n, void *out,
+		      struct err *e)
 {
 	if (t->how == EXPORT_RAW)
 		return weights_read_raw(x->w, &x->w->tensors[t->tensor], off, n, out, e);
@@ -199,7 +205,8 @@ int export_read(const struct export *x, uint64_t off, uint64_t n, void *out, str
 {
 	unsigned char *p = out;
 	if (off > x->size || n > x->size - off)
-		return err_set(e, EINVAL, "bytes %" PRIu64 "+%" PRIu64 " asked for, there are %" PRIu64, off, n, x->size);
+		return err_set(e, EINVAL, "bytes %" PRIu64 "+%" PRIu64 " asked for, there are %" PRIu64, off, n,
+			       x->size);
 	if (off < x->header_len) {
 		uint64_t m = MIN(n, x->header_len - off);
 		memcpy(p, x->header + off, m);

@@ -75,7 +75,8 @@ static bool step_fore(const struct diff *d, const struct box *k, int edits, int 
 		v[g] = x;
 		if (x > k->a1 || y > k->b1)
 			continue;
-		if (delta % 2 && g - delta >= -(edits - 1) && g - delta <= edits - 1 && x >= d->back[d->mid + g - delta]) {
+		if (delta % 2 && g - delta >= -(edits - 1) && g - delta <= edits - 1 &&
+		    x >= d->back[d->mid + g - delta]) {
 			*at = (struct point){x, y};
 			return true;
 		}
@@ -128,7 +129,8 @@ static void mark_all(struct diff *d, const struct box *k)
 	memset(d->b.changed + k->b0, true, (size_t)(k->b1 - k->b0) * sizeof(bool));
 }
 
-/* Both halves have half the edits, so this is as deep as their number has bits (and as often again as the search gave up). */
+/* Both halves have half the edits, so this is as deep as their number has bits (and as often again as the search
+ * gave up). */
 static int compare(struct diff *d, struct box k, struct err *e)
 {
 	for (;;) {

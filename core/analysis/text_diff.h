@@ -1,9 +1,9 @@
 #ifndef TARN_ANALYSIS_TEXT_DIFF_H
 #define TARN_ANALYSIS_TEXT_DIFF_H
 /*
- * Two texts line by line: a unified diff with three lines of context (POSIX diff -u), by Myers's algorithm in linear space
- * (Algorithmica 1, 1986). Where texts have little in common the search gives up after a number of edits and goes on
- * from the farthest point: the result is still a diff, only not the shortest. Time is bounded by
+ * Two texts line by line: a unified diff with three lines of context (POSIX diff -u), by Myers's algorithm in linear
+ * space (Algorithmica 1, 1986). Where texts have little in common the search gives up after a number of edits and goes
+ * on from the farthest point: the result is still a diff, only not the shortest. Time is bounded by
  * (lines) x TEXT_DIFF_EDITS.
  *
  * Lines are written as text: control bytes but tabs, C1 and invalid UTF-8 become \xHH.

@@ -78,7 +78,8 @@ static const struct family families[] = {
 static const struct family *family_of(const char *architecture)
 {
 	char word[40];
-	if (!architecture || snprintf(word, sizeof word, " %s ", architecture) >= (int)sizeof word || strchr(architecture, ' '))
+	if (!architecture || snprintf(word, sizeof word, " %s ", architecture) >= (int)sizeof word ||
+	    strchr(architecture, ' '))
 		return NULL;
 	for (size_t i = 0; i < COUNT(families); i++)
 		if (strstr(families[i].architectures, word))

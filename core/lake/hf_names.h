@@ -1,9 +1,10 @@
 #ifndef TARN_LAKE_HF_NAMES_H
 #define TARN_LAKE_HF_NAMES_H
 /*
- * llama.cpp's tensor names as Hugging Face's, for the architectures where what its converter does to each tensor is known:
- * llama (and mistral), qwen2, qwen3, phi3, gpt2, starcoder2, stablelm, gemma, gemma2, gemma3. Elsewhere names stay as they are.
- * Sources: llama.cpp's gguf-py/gguf/tensor_mapping.py and convert_hf_to_gguf.py, the modelling files of transformers.
+ * llama.cpp's tensor names as Hugging Face's, for the architectures where what its converter does to each tensor is
+ * known: llama (and mistral), qwen2, qwen3, phi3, gpt2, starcoder2, stablelm, gemma, gemma2, gemma3. Elsewhere names
+ * stay as they are. Sources: llama.cpp's gguf-py/gguf/tensor_mapping.py and convert_hf_to_gguf.py, the modelling files
+ * of transformers.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -96,7 +96,8 @@ static void report(struct changes *c, const char *key, const struct value *old, 
 
 static void walk(struct changes *c, const char *prefix, const struct value *old, const struct value *new);
 
-static void member(struct changes *c, const char *prefix, const char *key, const struct value *old, const struct value *new)
+static void member(struct changes *c, const char *prefix, const char *key, const struct value *old,
+		   const struct value *new)
 {
 	cleanup_buf struct buf path = {0};
 	buf_printf(&path, "%s%s%s", prefix, *prefix ? "." : "", key);
@@ -132,7 +133,8 @@ static void walk(struct changes *c, const char *prefix, const struct value *old,
 			member(c, prefix, keys[i], value_get(old, keys[i]), value_get(new, keys[i]));
 }
 
-static int compare_file(struct render *r, struct changes *c, const struct scan_model *other, const struct scan_model *this)
+static int compare_file(struct render *r, struct changes *c, const struct scan_model *other,
+			const struct scan_model *this)
 {
 	struct config old = {0}, new = {0};
 	int rc = read_config(r, other, c->file, &old);

@@ -69,7 +69,8 @@ int two_diff(struct render *r, const struct two *t, struct diff *d)
 	struct catalog *c = tree_catalog(r->tree);
 	struct kept k = {t, d, -ENOENT};
 	cleanup_buf struct buf b = {0};
-	int rc = catalog_each(c, Q_DIFF_GET, NULL, diff_row_kept, &k, "ii", (int64_t)r->model->id, (int64_t)r->other->id);
+	int rc = catalog_each(c, Q_DIFF_GET, NULL, diff_row_kept, &k, "ii", (int64_t)r->model->id,
+			      (int64_t)r->other->id);
 	if (rc == 1 && !k.result)
 		return 0;
 	rc = diff_models(d, &t->a, &t->b, 0, r->cancel, r->err);

@@ -1,6 +1,6 @@
 /*
- * export/: the model as a safetensors repository. The file's size is known since the model was looked into; the names below
- * tensors/ are read from its headers when they are first asked for, and kept.
+ * export/: the model as a safetensors repository. The file's size is known since the model was looked into; the names
+ * below tensors/ are read from its headers when they are first asked for, and kept.
  */
 #include "core/analysis/export.h"
 #include "core/base/mem.h"
@@ -28,8 +28,8 @@ struct links {
 /* Documents beside the weights that loaders look for. Below other directories are those of components. */
 static bool is_linked(const char *name, enum scan_kind kind)
 {
-	return (kind == SCAN_CONFIG || kind == SCAN_TOKENIZER) && !strchr(name, '/') && strcmp(name, "model.safetensors") &&
-	       strcmp(name, "tensors") && strcmp(name, "delta");
+	return (kind == SCAN_CONFIG || kind == SCAN_TOKENIZER) && !strchr(name, '/') &&
+	       strcmp(name, "model.safetensors") && strcmp(name, "tensors") && strcmp(name, "delta");
 }
 
 static int link_row(void *arg, const struct catalog_row *row)
@@ -39,7 +39,8 @@ static int link_row(void *arg, const struct catalog_row *row)
 	uint32_t n = (uint32_t)catalog_int(row, 0);
 	const char *name = catalog_text(row, 1, NULL);
 	uint64_t cookie = COOKIE_DYNAMIC | n;
-	if (!is_linked(name, (enum scan_kind)catalog_int(row, 3)) || (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
+	if (!is_linked(name, (enum scan_kind)catalog_int(row, 3)) ||
+	    (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
 		return 0;
 	int r = node_attr(l->t, l->v, (struct node){.kind = KIND_EXPORT_LINK, .x = n, .model = l->model}, &a);
 	if (r < 0 || !l->want)
@@ -113,8 +114,9 @@ static int keep_names(struct catalog *c, uint32_t model, const struct export *x,
 		cleanup_buf struct buf name = {0};
 		flat_encode(&name, t->name, strlen(t->name));
 		buf_str(&name, ".npy");
-		r = buf_failed(&name) ? err_nomem(e) : catalog_do(c, Q_EXPORT_TENSOR_PUT, e, "iisi", (int64_t)model, (int64_t)t->tensor,
-								  name.data, (int64_t)export_npy_size(t));
+		r = buf_failed(&name) ? err_nomem(e) :
+					catalog_do(c, Q_EXPORT_TENSOR_PUT, e, "iisi", (int64_t)model,
+						   (int64_t)t->tensor, name.data, (int64_t)export_npy_size(t));
 	}
 	return r;
 }

@@ -59,7 +59,8 @@ static int plan_delta(struct render *r, struct source *s)
 		s->has_other = (rc = open_model(r, r->other, &s->other)) == 0;
 	if (rc < 0)
 		return rc;
-	struct diff_model a = {&s->this.inspect.weights, &s->this.inspect.canon}, b = {&s->other.inspect.weights, &s->other.inspect.canon};
+	struct diff_model a = {&s->this.inspect.weights, &s->this.inspect.canon},
+			  b = {&s->other.inspect.weights, &s->other.inspect.canon};
 	rc = export_delta(&s->x, &a, &b, view_name(r->view, r->other), r->err);
 	s->planned = rc == 0;
 	return rc;
@@ -111,6 +112,7 @@ int open_export_delta(struct render *r, struct tree_file **f)
 	if (rc < 0)
 		return rc;
 	/* A catalog that cannot be written costs only the keeping. */
-	catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, NULL, "iii", (int64_t)r->model->id, (int64_t)r->other->id, (int64_t)s->x.size);
+	catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, NULL, "iii", (int64_t)r->model->id, (int64_t)r->other->id,
+		   (int64_t)s->x.size);
 	return give(r, s, s->x.size, f);
 }

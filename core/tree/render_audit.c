@@ -32,8 +32,14 @@ int render_audit(struct render *r)
 	int rc = store_get_files(tree_catalog(r->tree), r->model->id, &arena, &m, r->err);
 	if (!rc) {
 		struct inspect_input input = {
-			.lake = tree_lake(r->tree), .root = m.root, .id = m.id, .dir = m.dir, .layout = m.layout, .revision = m.revision,
-			.files = m.files, .n_files = m.n_files,
+			.lake = tree_lake(r->tree),
+			.root = m.root,
+			.id = m.id,
+			.dir = m.dir,
+			.layout = m.layout,
+			.revision = m.revision,
+			.files = m.files,
+			.n_files = m.n_files,
 		};
 		rc = inspect_model(&in, &input, r->err);
 		if (!rc) {

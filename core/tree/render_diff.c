@@ -83,7 +83,8 @@ static int tensor_rows(struct render *r, const struct two *t)
 		};
 	if (s)
 		qsort(s, d.n, sizeof *s, by_name);
-	table_begin(&tb, r->out, r->json, "name other_name status dtype other_dtype shape other_shape rel_l2 cosine max_abs changed");
+	table_begin(&tb, r->out, r->json,
+		    "name other_name status dtype other_dtype shape other_shape rel_l2 cosine max_abs changed");
 	for (size_t i = 0; i < d.n && s; i++)
 		tensor_row(&tb, t, &s[i]);
 	table_end(&tb);

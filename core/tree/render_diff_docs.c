@@ -1,6 +1,6 @@
 /*
- * diff/: documents of two models, file by file in name order. JSON is compared by what it says: keys sorted, one a line; everything
- * else line by line. Documents that are the same in this sense are not mentioned.
+ * diff/: documents of two models, file by file in name order. JSON is compared by what it says: keys sorted, one a
+ * line; everything else line by line. Documents that are the same in this sense are not mentioned.
  */
 #include "core/analysis/text_diff.h"
 #include "core/base/json_text.h"
@@ -81,7 +81,8 @@ static bool same_bytes(const struct document *x, const struct document *y)
 }
 
 /* Either file may be NULL: the other model alone has it. */
-static int compare(struct render *r, const struct side *other, const struct scan_file *x, const struct side *this, const struct scan_file *y)
+static int compare(struct render *r, const struct side *other, const struct scan_file *x, const struct side *this,
+		   const struct scan_file *y)
 {
 	cleanup_buf struct buf old = {0}, new = {0};
 	struct document dx = {0}, dy = {0};
@@ -101,7 +102,8 @@ static int compare(struct render *r, const struct side *other, const struct scan
 			buf_str(r->out, " differ\n");
 		}
 	} else if (!rc) {
-		rc = text_diff(r->out, old.data, (struct text){dx.text, dx.len}, new.data, (struct text){dy.text, dy.len}, r->cancel, r->err);
+		rc = text_diff(r->out, old.data, (struct text){dx.text, dx.len}, new.data,
+			       (struct text){dy.text, dy.len}, r->cancel, r->err);
 	}
 	free(dx.text);
 	free(dy.text);

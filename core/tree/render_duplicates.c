@@ -1,7 +1,7 @@
 /*
  * lake/duplicates.tsv: what is on disk twice. Models whose signatures' keys agree may be copies; that they are is said
- * only where full hashes say so: of their weight files (kind file), or, in other containers or shards, of all their tensors (kind
- * tensors). Only such candidates are read, once. One file with several names is not a duplicate.
+ * only where full hashes say so: of their weight files (kind file), or, in other containers or shards, of all their
+ * tensors (kind tensors). Only such candidates are read, once. One file with several names is not a duplicate.
  */
 #include "core/base/mem.h"
 #include "core/job/store.h"
@@ -60,7 +60,8 @@ static int by_key(const void *a, const void *b)
 	return c ? c : strcmp(x->name, y->name);
 }
 
-static int add(struct search *s, uint64_t bytes, bool file, const struct signed_model *m, const struct signed_model *other)
+static int add(struct search *s, uint64_t bytes, bool file, const struct signed_model *m,
+	       const struct signed_model *other)
 {
 	if (mem_grow(&s->found, &s->found_cap, s->n_found + 1))
 		return err_nomem(s->r->err);
@@ -81,8 +82,8 @@ static bool is_weights(const struct scan_file *f)
 }
 
 /* 1 when x and y are two files with the same bytes; 0 also where they cannot be read. */
-static int same_file(struct search *s, const struct scan_model *mx, const struct scan_file *x, const struct scan_model *my,
-		     const struct scan_file *y)
+static int same_file(struct search *s, const struct scan_model *mx, const struct scan_file *x,
+		     const struct scan_model *my, const struct scan_file *y)
 {
 	struct hash128 hx, hy;
 	if (x->id.size != y->id.size || (x->id.dev == y->id.dev && x->id.ino == y->id.ino))
@@ -94,7 +95,8 @@ static int same_file(struct search *s, const struct scan_model *mx, const struct
 }
 
 /* How many bytes of weights the two have, and how many of them in files that are equal (or one). */
-static int compare_files(struct search *s, const struct scan_model *a, const struct scan_model *b, uint64_t *equal, bool *one)
+static int compare_files(struct search *s, const struct scan_model *a, const struct scan_model *b, uint64_t *equal,
+			 bool *one)
 {
 	*equal = 0;
 	*one = false;
@@ -138,7 +140,8 @@ static int same_tensors(struct search *s, const struct signed_model *a, const st
 	qsort(x.tensors, x.n, sizeof *x.tensors, by_hash);
 	qsort(y.tensors, y.n, sizeof *y.tensors, by_hash);
 	for (size_t i = 0; i < x.n && same; i++)
-		same = !hash128_cmp(x.tensors[i].hash, y.tensors[i].hash) && x.tensors[i].elements == y.tensors[i].elements;
+		same = !hash128_cmp(x.tensors[i].hash, y.tensors[i].hash) &&
+		       x.tensors[i].elements == y.tensors[i].elements;
 	exact_release(&x);
 	exact_release(&y);
 	return same;
@@ -154,8 +157,8 @@ static uint64_t weight_bytes(const struct scan_model *m)
 
 /* --- a group of models with one key --- */
 
-static int compare_two(struct search *s, const struct signed_model *a, const struct model_files *fa, const struct signed_model *b,
-		       const struct model_files *fb)
+static int compare_two(struct search *s, const struct signed_model *a, const struct model_files *fa,
+		       const struct signed_model *b, const struct model_files *fb)
 {
 	uint64_t equal;
 	bool one;

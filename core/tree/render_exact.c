@@ -1,4 +1,5 @@
-/* exact/: what a pass over whole weights tells, kept by what it is a fact of: statistics by the model, hashes by the file. */
+/* exact/: what a pass over whole weights tells, kept by what it is a fact of: statistics by the model, hashes by the
+ * file. */
 #include "core/tree/exacts.h"
 
 #include "core/analysis/exact.h"
@@ -24,15 +25,15 @@ static int hash_row(void *arg, const struct catalog_row *row)
 
 static bool known_hash(struct catalog *c, const struct io_id *id, struct hash128 *h)
 {
-	return catalog_each(c, Q_HASH_GET, NULL, hash_row, h, "iiiii", (int64_t)id->dev, (int64_t)id->ino, (int64_t)id->size,
-			    id->mtime_ns, id->ctime_ns) == 1;
+	return catalog_each(c, Q_HASH_GET, NULL, hash_row, h, "iiiii", (int64_t)id->dev, (int64_t)id->ino,
+			    (int64_t)id->size, id->mtime_ns, id->ctime_ns) == 1;
 }
 
 /* A catalog that cannot be written costs only the keeping. */
 static void keep_hash(struct catalog *c, const struct io_id *id, const struct hash128 *h)
 {
-	catalog_do(c, Q_HASH_PUT, NULL, "iiiiib", (int64_t)id->dev, (int64_t)id->ino, (int64_t)id->size, id->mtime_ns, id->ctime_ns,
-		   h, sizeof *h);
+	catalog_do(c, Q_HASH_PUT, NULL, "iiiiib", (int64_t)id->dev, (int64_t)id->ino, (int64_t)id->size, id->mtime_ns,
+		   id->ctime_ns, h, sizeof *h);
 }
 
 int exact_hash(struct render *r, uint32_t root, const struct scan_file *f, struct hash128 *h, struct err *e)
@@ -182,7 +183,8 @@ int render_exact_statistics(struct render *r)
 	if (rc < 0)
 		return rc;
 	qsort(x.tensors, x.n, sizeof *x.tensors, by_name);
-	table_begin(&tb, r->out, r->json, "name xxh128 mean std min max l2 kurtosis zeros nonfinite p01 p25 p50 p75 p99");
+	table_begin(&tb, r->out, r->json,
+		    "name xxh128 mean std min max l2 kurtosis zeros nonfinite p01 p25 p50 p75 p99");
 	for (size_t i = 0; i < x.n; i++)
 		tensor_row(&tb, &x.tensors[i]);
 	table_end(&tb);

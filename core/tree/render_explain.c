@@ -1,6 +1,7 @@
 /*
- * diff/FLATID/OTHER/explain.tsv: the transformation of each tensor, those of one role that were transformed alike on one line: their
- * name with the layers it stands for in brackets, "model.layers.[0-3 5].mlp.up_proj.weight"; an expert's number is "*".
+ * diff/FLATID/OTHER/explain.tsv: the transformation of each tensor, those of one role that were transformed alike on
+ * one line: their name with the layers it stands for in brackets, "model.layers.[0-3 5].mlp.up_proj.weight"; an
+ * expert's number is "*".
  */
 #include "core/analysis/explain.h"
 #include "core/base/mem.h"
@@ -33,7 +34,8 @@ static int split_name(struct arena *a, const char *name, int32_t layer, int32_t 
 	for (const char *p = name; ; p++) {
 		size_t n = strcspn(p, ".");
 		bool is_layer = layer >= 0 && cut == SIZE_MAX && n == strlen(layer_text) && !strncmp(p, layer_text, n);
-		bool is_expert = !is_layer && expert >= 0 && cut != SIZE_MAX && n == strlen(expert_text) && !strncmp(p, expert_text, n);
+		bool is_expert = !is_layer && expert >= 0 && cut != SIZE_MAX && n == strlen(expert_text) &&
+				 !strncmp(p, expert_text, n);
 		if (is_layer)
 			cut = out.len;
 		else if (is_expert)
@@ -53,7 +55,8 @@ static int split_name(struct arena *a, const char *name, int32_t layer, int32_t 
 	return it->before && (cut == SIZE_MAX || it->after) ? 0 : -ENOMEM;
 }
 
-static int item_of(struct arena *a, const struct two *t, const struct diff_row *row, const struct explanation *x, struct item *it)
+static int item_of(struct arena *a, const struct two *t, const struct diff_row *row, const struct explanation *x,
+		   struct item *it)
 {
 	const struct diff_model *m = row->a == DIFF_NONE ? &t->b : &t->a;
 	struct diff_parts p = diff_row_parts(row, &t->a, &t->b);

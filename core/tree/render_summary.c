@@ -1,7 +1,7 @@
 /*
  * diff/FLATID/OTHER/summary.txt: for a person. The verdict first, from the two signatures alone (so it does not
- * change when the lake does); then what moved, exactly where both models can be read in a moment, else from the samples;
- * then what the configs say otherwise.
+ * change when the lake does); then what moved, exactly where both models can be read in a moment, else from the
+ * samples; then what the configs say otherwise.
  */
 #include "core/analysis/lineage.h"
 #include "core/analysis/neighbours.h"
@@ -44,12 +44,18 @@ static int load_signature(void *arg, uint32_t i, struct signature *s, struct err
 static const char *relation_words(enum relation relation)
 {
 	static const char *const words[RELATION_COUNT] = {
-		[RELATION_FINETUNE] = "fine-tuned from it", [RELATION_LORA] = "a low-rank update merged into it",
-		[RELATION_ADAPTER] = "an adapter for it", [RELATION_QUANTIZED] = "quantized from it",
-		[RELATION_CAST] = "cast to another type, nothing else", [RELATION_MERGE] = "merged from it and others",
-		[RELATION_STITCH] = "stitched from its tensors", [RELATION_PRUNED] = "pruned",
-		[RELATION_EXTENDED] = "with rows or columns added", [RELATION_PERMUTED] = "with neurons or heads in another order",
-		[RELATION_REINITIALIZED] = "with some tensors drawn anew", [RELATION_DUPLICATE] = "a copy",
+		[RELATION_FINETUNE] = "fine-tuned from it",
+		[RELATION_LORA] = "a low-rank update merged into it",
+		[RELATION_ADAPTER] = "an adapter for it",
+		[RELATION_QUANTIZED] = "quantized from it",
+		[RELATION_CAST] = "cast to another type, nothing else",
+		[RELATION_MERGE] = "merged from it and others",
+		[RELATION_STITCH] = "stitched from its tensors",
+		[RELATION_PRUNED] = "pruned",
+		[RELATION_EXTENDED] = "with rows or columns added",
+		[RELATION_PERMUTED] = "with neurons or heads in another order",
+		[RELATION_REINITIALIZED] = "with some tensors drawn anew",
+		[RELATION_DUPLICATE] = "a copy",
 		[RELATION_RELATED] = "kin, of unknown direction",
 	};
 	return words[relation];
@@ -72,8 +78,9 @@ static void verdict_line(struct summary *s, const struct lineage *l, const struc
 		return;
 	buf_str(s->out, "\n  relation   ");
 	buf_str(s->out, relation_name(edge->relation));
-	buf_printf(s->out, " (%s), confidence ", edge->child == 0 || edge->relation >= RELATION_DUPLICATE ? relation_words(edge->relation) :
-		   "of the other to this one");
+	buf_printf(s->out, " (%s), confidence ",
+		   edge->child == 0 || edge->relation >= RELATION_DUPLICATE ? relation_words(edge->relation) :
+									      "of the other to this one");
 	buf_num(s->out, edge->confidence);
 	buf_str(s->out, "\n  evidence   ");
 	name(s->out, edge->method ? edge->method : "");
@@ -120,7 +127,8 @@ static void kinship_lines(struct summary *s, const struct kinship *k)
 static int verdict(struct summary *s)
 {
 	struct render *r = s->r;
-	struct lineage_model models[2] = {{.sketch = &s->this.sketch, .rank = 0}, {.sketch = &s->other.sketch, .rank = 1}};
+	struct lineage_model models[2] = {{.sketch = &s->this.sketch, .rank = 0},
+					  {.sketch = &s->other.sketch, .rank = 1}};
 	struct lineage_input in = {.models = models, .n = 2, .load = load_signature, .arg = r, .threads = 1};
 	struct lineage l = {0};
 	struct kinship k = {0};
@@ -154,7 +162,8 @@ struct groups {
 static struct group *group_of(struct groups *gs, const char *role, int32_t layer)
 {
 	for (size_t i = 0; i < gs->n; i++)
-		if (gs->by_layer && layer >= 0 ? gs->g[i].layer == layer : gs->g[i].layer == -1 && !strcmp(gs->g[i].role, role))
+		if (gs->by_layer && layer >= 0 ? gs->g[i].layer == layer :
+						 gs->g[i].layer == -1 && !strcmp(gs->g[i].role, role))
 			return &gs->g[i];
 	if (mem_grow(&gs->g, &gs->cap, gs->n + 1))
 		return NULL;
@@ -162,7 +171,8 @@ static struct group *group_of(struct groups *gs, const char *role, int32_t layer
 	return &gs->g[gs->n++];
 }
 
-static int note(struct groups gs[2], const char *role, int32_t layer, double dd, double bb, uint64_t elements, uint64_t changed)
+static int note(struct groups gs[2], const char *role, int32_t layer, double dd, double bb, uint64_t elements,
+		uint64_t changed)
 {
 	for (int i = 0; i < 2; i++) {
 		struct group *g = group_of(&gs[i], role, layer);
@@ -274,7 +284,8 @@ static void status_lines(struct summary *s)
 		buf_printf(s->out, "%s%zu %s", comma, count[i], diff_status_name((enum diff_status)i));
 		comma = ", ";
 	}
-	buf_printf(s->out, "\n  values     %llu of %llu differ (", (unsigned long long)sum.changed, (unsigned long long)sum.elements);
+	buf_printf(s->out, "\n  values     %llu of %llu differ (", (unsigned long long)sum.changed,
+		   (unsigned long long)sum.elements);
 	buf_num(s->out, sum.elements ? 100 * (double)sum.changed / (double)sum.elements : 0);
 	buf_str(s->out, " %), by at most ");
 	buf_num(s->out, sum.max_abs);
@@ -290,8 +301,10 @@ static int movement(struct summary *s)
 	if (s->exact)
 		status_lines(s);
 	/* of equal tensors no sums are taken */
-	buf_str(s->out, s->exact ? "\n  Which layers moved most: |this - other| / |other| over the tensors that differ, and the share of values\n\n" :
-			"\n  Which layers moved most: |this - other| / |other|, and the share of values\n\n");
+	buf_str(s->out, s->exact ?
+				"\n  Which layers moved most: |this - other| / |other| over the tensors that differ, "
+				"and the share of values\n\n" :
+				"\n  Which layers moved most: |this - other| / |other|, and the share of values\n\n");
 	group_lines(s->out, &gs[0]);
 	buf_str(s->out, "\n  Which roles\n\n");
 	group_lines(s->out, &gs[1]);
@@ -338,7 +351,10 @@ static int compose(struct summary *s)
 
 int render_diff_summary(struct render *r)
 {
-	struct summary s = {.r = r, .out = r->out, .this_id = view_name(r->view, r->model), .other_id = view_name(r->view, r->other)};
+	struct summary s = {.r = r,
+			    .out = r->out,
+			    .this_id = view_name(r->view, r->model),
+			    .other_id = view_name(r->view, r->other)};
 	int rc = need_state(r, r->other, VIEW_SIGNED);
 	if (!rc)
 		rc = store_get_signature(tree_catalog(r->tree), r->model->id, &s.this, r->err);

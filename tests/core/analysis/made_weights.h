@@ -10,10 +10,11 @@ struct made {
 };
 
 /* shape: "[2,3]" */
-static inline void made_add(struct made *m, const char *name, const char *dtype, const char *shape, const void *bytes, size_t len)
+static inline void made_add(struct made *m, const char *name, const char *dtype, const char *shape, const void *bytes,
+			    size_t len)
 {
-	buf_printf(&m->header, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", m->header.len ? ',' : '{', name,
-		   dtype, shape, m->data.len, m->data.len + len);
+	buf_printf(&m->header, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+		   m->header.len ? ',' : '{', name, dtype, shape, m->data.len, m->data.len + len);
 	buf_add(&m->data, bytes, len);
 }
 

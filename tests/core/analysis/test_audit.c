@@ -4,18 +4,23 @@
 #include "core/analysis/audit.h"
 
 static struct fact facts[] = {
-	{"dtype", "q8_0", FACT_MEASURED}, {"parameters", "1000000", FACT_MEASURED}, {"layers", "4", FACT_MEASURED},
-	{"vocab_size", "264", FACT_MEASURED}, {"hidden_size", "96", FACT_DECLARED}, {"quantization", "Q8_0", FACT_MEASURED},
+	{"dtype", "q8_0", FACT_MEASURED}, {"parameters", "1000000", FACT_MEASURED},
+	{"layers", "4", FACT_MEASURED},	      {"vocab_size", "264", FACT_MEASURED},
+	{"hidden_size", "96", FACT_DECLARED}, {"quantization", "Q8_0", FACT_MEASURED},
 	{"loads_code", "yes", FACT_MEASURED},
 };
 static struct claim claims[] = {
-	{"dtype", "bf16", "config.json"}, {"parameters", "1030000", "README.md"}, {"parameters", "2000000", "README.md"},
-	{"layers", "4", "config.json"}, {"vocab_size", "256", "config.json"}, {"quantization", "q8_0", "config.json"},
+	{"dtype", "bf16", "config.json"}, {"parameters", "1030000", "README.md"},
+	{"parameters", "2000000", "README.md"}, {"layers", "4", "config.json"},
+	{"vocab_size", "256", "config.json"}, {"quantization", "q8_0", "config.json"},
 };
 static struct problem problems[] = {
-	{"a.bin", "wrong extension", "named like ggml"}, {"b.safetensors", "truncated", "at byte 9"}, {"a.bin", "pickle-global", "os.system"},
+	{"a.bin", "wrong extension", "named like ggml"},
+	{"b.safetensors", "truncated", "at byte 9"},
+	{"a.bin", "pickle-global", "os.system"},
 };
-static struct hazard hazards[] = {{"a.bin", "pickle-global", "os.system", 12, true}, {"c.zip", "zip-prefix", "7 bytes", ERR_NOPOS, false}};
+static struct hazard hazards[] = {{"a.bin", "pickle-global", "os.system", 12, true},
+				  {"c.zip", "zip-prefix", "7 bytes", ERR_NOPOS, false}};
 
 static struct inspect make(void)
 {
@@ -31,8 +36,8 @@ static struct inspect make(void)
 	return in;
 }
 
-static void expect(const struct audit *a, size_t i, const char *check, const char *verdict, const char *declared, const char *found,
-		   const char *evidence)
+static void expect(const struct audit *a, size_t i, const char *check, const char *verdict, const char *declared,
+		   const char *found, const char *evidence)
 {
 	assert_true(i < a->n);
 	assert_string_equal(a->rows[i].check, check);
@@ -103,6 +108,7 @@ static void test_failures(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_closed), cmocka_unit_test(test_failures)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_closed),
+					   cmocka_unit_test(test_failures)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,8 +50,8 @@ static void near(double got, double want)
 		fail_msg("%.17g, expected %.17g", got, want);
 }
 
-static void expect(const struct diff_row *r, enum diff_status status, uint64_t elements, uint64_t changed, uint64_t zeroed,
-		   double rel, double cosine, double max)
+static void expect(const struct diff_row *r, enum diff_status status, uint64_t elements, uint64_t changed,
+		   uint64_t zeroed, double rel, double cosine, double max)
 {
 	assert_string_equal(diff_status_name(r->status), diff_status_name(status));
 	assert_int_equal(r->sums.elements, elements);
@@ -63,7 +63,8 @@ static void expect(const struct diff_row *r, enum diff_status status, uint64_t e
 	near(r->sums.max_abs, max);
 }
 
-static void add_pair(struct made *a, struct made *b, const char *name, const char *shape, const float *x, const float *y, size_t n)
+static void add_pair(struct made *a, struct made *b, const char *name, const char *shape, const float *x,
+		     const float *y, size_t n)
 {
 	made_f32(a, name, shape, x, n);
 	made_f32(b, name, shape, y, n);
@@ -118,16 +119,18 @@ static void test_numpy(void **state)
 	(void)state;
 	make_two(&a, &b);
 	run(&d, &a, &b);
-	expect(row_of(&d, &a, "model.layers.0.mlp.up_proj.weight"), DIFF_CHANGED, 2500000, 2499962, 0, 0.015716222259225903,
-	       0.9999986131691012, 0.13280868530273438);
+	expect(row_of(&d, &a, "model.layers.0.mlp.up_proj.weight"), DIFF_CHANGED, 2500000, 2499962, 0,
+	       0.015716222259225903, 0.9999986131691012, 0.13280868530273438);
 	expect(row_of(&d, &a, "model.layers.0.mlp.down_proj.weight"), DIFF_SAME, 2500000, 0, 0, 0, NAN, 0);
-	expect(row_of(&d, &a, "model.layers.0.self_attn.o_proj.weight"), DIFF_CHANGED, 30000, 4286, 1, 0.0204585377111042,
-	       0.9997907883886538, 0.25);
-	expect(row_of(&d, &a, "pruned"), DIFF_CHANGED, 5000, 622, 622, 0.04392468014382085, 0.9990348454755035, 0.993896484375);
+	expect(row_of(&d, &a, "model.layers.0.self_attn.o_proj.weight"), DIFF_CHANGED, 30000, 4286, 1,
+	       0.0204585377111042, 0.9997907883886538, 0.25);
+	expect(row_of(&d, &a, "pruned"), DIFF_CHANGED, 5000, 622, 622, 0.04392468014382085, 0.9990348454755035,
+	       0.993896484375);
 	const struct diff_row *r = row_of(&d, &a, "model.norm.weight");
 	assert_int_equal(r->status, DIFF_CAST);
 	assert_int_equal(r->sums.rounded, 5000);
-	expect(row_of(&d, &a, "model.embed_tokens.weight"), DIFF_SHAPE, 1500, 1, 0, 0.005589279676465659, 0.9999843875634155, 1);
+	expect(row_of(&d, &a, "model.embed_tokens.weight"), DIFF_SHAPE, 1500, 1, 0, 0.005589279676465659,
+	       0.9999843875634155, 1);
 	assert_int_equal(row_of(&d, &a, "new")->status, DIFF_ADDED);
 	assert_int_equal(row_of(&d, &a, "none")->status, DIFF_SAME);
 	expect(row_of(&d, &a, "one"), DIFF_CHANGED, 1, 1, 0, .5, 1, 2);

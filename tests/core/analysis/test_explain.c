@@ -87,15 +87,16 @@ static void make_structured(float *a, const float *b)
 		for (int k = 0; k < COLS; k++) {
 			double sum = 0;
 			for (int r = 0; r < 5; r++)
-				sum += (double)noise((uint64_t)(r * 1000 + i + 555555)) * noise((uint64_t)(r * 1000 + k + 888888));
+				sum += (double)noise((uint64_t)(r * 1000 + i + 555555)) *
+				       noise((uint64_t)(r * 1000 + k + 888888));
 			a[i * COLS + k] = b[i * COLS + k] + (float)(.3 * sum);
 		}
 	made_bf16(&ma, "low", "[60,80]", a, N);
 	made_bf16(&mb, "low", "[60,80]", b, N);
 }
 
-static const struct explanation *find(const struct explanation *x, const struct diff *d, const struct side *a, const struct side *b,
-				      const char *name)
+static const struct explanation *find(const struct explanation *x, const struct diff *d, const struct side *a,
+				      const struct side *b, const char *name)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		const struct diff_row *r = &d->rows[i];
@@ -106,7 +107,8 @@ static const struct explanation *find(const struct explanation *x, const struct 
 	return NULL;
 }
 
-static void expect(const struct explanation *x, enum explain_kind kind, double value, double validity, double conciseness)
+static void expect(const struct explanation *x, enum explain_kind kind, double value, double validity,
+		   double conciseness)
 {
 	assert_string_equal(explain_words(x->kind), explain_words(kind));
 	if (!isnan(value) && fabs(x->value - value) > 1e-4)

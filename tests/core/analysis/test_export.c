@@ -189,7 +189,8 @@ static void test_rounding(void **state)
 	uint16_t *got = malloc(COUNT_OF * sizeof *got);
 	(void)state;
 	for (uint32_t i = 0; i < COUNT_OF; i++)	/* all magnitudes, and those around what rounds to even */
-		bits[i] = i % 2 ? (uint32_t)hash_mix(i) : (0x38000000u + (i / 2 << 12)) ^ (i % 3 == 1) ^ (i % 8 / 4) << 31;
+		bits[i] = i % 2 ? (uint32_t)hash_mix(i) :
+				  (0x38000000u + (i / 2 << 12)) ^ (i % 3 == 1) ^ (i % 8 / 4) << 31;
 	made_add(&m, "v", "F32", "[40000]", bits, COUNT_OF * sizeof *bits);
 	side_open(&s, &m, NULL);
 	assert_int_equal(export_plan(&x, &s.w, &s.c, NULL, &e), 0);
@@ -314,7 +315,8 @@ static void test_rope(void **state)
 	for (int head = 0; head < 2; head++)
 		for (int half = 0; half < 2; half++)
 			for (int i = 0; i < 2; i++)
-				memcpy(gguf + (head * 4 + i * 2 + half) * 3, hf + (head * 4 + half * 2 + i) * 3, 3 * sizeof *hf);
+				memcpy(gguf + (head * 4 + i * 2 + half) * 3, hf + (head * 4 + half * 2 + i) * 3,
+				       3 * sizeof *hf);
 	made_f16(&m, "blk.0.attn_q.weight", "[8,3]", gguf, 24);
 	side_open(&s, &m, NULL);
 	s.c.parts[0].rope_heads = 2;	/* as for a GGUF of such an architecture */
@@ -388,7 +390,9 @@ static void test_delta(void **state)
 	made_f32(&mb, "model.layers.0.self_attn.qkv_proj.weight", "[6,4]", q, 24);
 	side_open(&a, &ma, NULL);
 	side_open(&b, &mb, NULL);
-	assert_int_equal(export_delta(&x, &(struct diff_model){&a.w, &a.c}, &(struct diff_model){&b.w, &b.c}, "org/base", &e), 0);
+	assert_int_equal(
+		export_delta(&x, &(struct diff_model){&a.w, &a.c}, &(struct diff_model){&b.w, &b.c}, "org/base", &e),
+		0);
 	back(&x, &w);
 	assert_string_equal(value_str(value_get(&w.meta, "delta_of")), "org/base");
 	expect_values(&w, "model.layers.0.mlp.up_proj.weight", "F32", d, 40);
@@ -507,10 +511,18 @@ static void test_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity), cmocka_unit_test(test_types), cmocka_unit_test(test_f16), cmocka_unit_test(test_rounding),
-		cmocka_unit_test(test_large_transposed), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_orders), cmocka_unit_test(test_rope), cmocka_unit_test(test_npy), cmocka_unit_test(test_delta),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_f16),
+		cmocka_unit_test(test_rounding),
+		cmocka_unit_test(test_large_transposed),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_rope),
+		cmocka_unit_test(test_npy),
+		cmocka_unit_test(test_delta),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_failures),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

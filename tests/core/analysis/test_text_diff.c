@@ -1,4 +1,5 @@
-/* core/analysis/text_diff: known hunks by hand; and for many random pairs, the diff applied to the old text gives the new one. */
+/* core/analysis/text_diff: known hunks by hand; and for many random pairs, the diff applied to the old text gives
+ * the new one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -170,13 +171,15 @@ static void test_failures(void **state)
 		if (seen < n)
 			break;
 	}
-	assert_int_equal(text_diff(&out, "a", (struct text){"1\n", 2}, "b", (struct text){"2\n", 2}, &c, &e), -ECANCELED);
+	assert_int_equal(text_diff(&out, "a", (struct text){"1\n", 2}, "b", (struct text){"2\n", 2}, &c, &e),
+			 -ECANCELED);
 	buf_release(&out);
 }
 
 static void test_json(void **state)
 {
-	static const char text[] = "{\"b\": [1, 2.0, {}], \"a\":1e-05,\n \"c\":{\"z\":null,\"y\":\"\\u00e9\\n\"}, \"d\":[], \"e\": 0.1}";
+	static const char text[] =
+		"{\"b\": [1, 2.0, {}], \"a\":1e-05,\n \"c\":{\"z\":null,\"y\":\"\\u00e9\\n\"}, \"d\":[], \"e\": 0.1}";
 	struct arena a = {0};
 	struct value v;
 	struct buf out = {0};
@@ -184,8 +187,9 @@ static void test_json(void **state)
 	(void)state;
 	assert_int_equal(json_parse(&a, text, sizeof text - 1, NULL, &v, &e), 0);
 	assert_int_equal(json_text(&out, &v, &e), 0);
-	assert_string_equal(out.data, "{\n  \"a\": 1e-05,\n  \"b\": [\n    1,\n    2.0,\n    {}\n  ],\n  \"c\": {\n    \"y\": \"\xc3\xa9\\n\",\n"
-			    "    \"z\": null\n  },\n  \"d\": [],\n  \"e\": 0.1\n}\n");
+	assert_string_equal(out.data, "{\n  \"a\": 1e-05,\n  \"b\": [\n    1,\n    2.0,\n    {}\n  ],\n  \"c\": {\n    "
+				      "\"y\": \"\xc3\xa9\\n\",\n"
+				      "    \"z\": null\n  },\n  \"d\": [],\n  \"e\": 0.1\n}\n");
 	buf_release(&out);
 	arena_release(&a);
 }
@@ -193,7 +197,10 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_random), cmocka_unit_test(test_failures), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static int setup(void **state)
 	struct index_options o = {.lakes = lakes, .n_lakes = 1, .catalog = catalog, .jobs = 2};
 	struct tree_options to = {.workers = 2};
 	struct err e = ERR_INIT;
-	if (index_open(&f->ix, &o, &e) < 0 || index_run(f->ix, NULL, NULL, NULL, &e) < 0 || tree_new(&f->t, f->ix, &to, &e) < 0)
+	if (index_open(&f->ix, &o, &e) < 0 || index_run(f->ix, NULL, NULL, NULL, &e) < 0 ||
+	    tree_new(&f->t, f->ix, &to, &e) < 0)
 		fail_msg("%s", e.msg);
 	*state = f;
 	return 0;
@@ -143,7 +144,8 @@ static void open_weights(struct weights *w, const char *bytes, size_t size)
 		fail_msg("%s", e.msg);
 }
 
-/* The same weights out of a GGUF: names and the order of rows are Hugging Face's, values within the quantiser's error. */
+/* The same weights out of a GGUF: names and the order of rows are Hugging Face's, values within the quantiser's
+ * error. */
 static void test_export_gguf(void **state)
 {
 	struct fixture *f = *state;
@@ -236,17 +238,21 @@ static void test_diff(void **state)
 {
 	struct fixture *f = *state;
 	size_t size;
-	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "status", "changed");
+	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "status",
+		    "changed");
 	/* NumPy: |a - b| / |b| in float64, and the share of values that differ */
-	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "rel_l2", "0.0380853");
-	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "changed", "0.9788");
-	expect_cell(f, "diff/inkwell--fashion-cnn-v4-fp16/mirelle--fashion-cnn-v4/explain.tsv", "fc1.weight", "transformation",
-		    "cast from F32 to F16");
-	expect_cell(f, "diff/dr-vega--fashion-cnn-v1-pruned/dr-vega--fashion-cnn-v1/explain.tsv", "fc1.weight", "validity", "1");
-	expect_cell(f, "diff/halfmoon-nlp--saffron/northwind--quill-0.5m/explain.tsv", "model.layers.[0-3].mlp.up_proj.weight",
-		    "transformation", "low-rank update of rank 16");
-	expect_cell(f, "diff/corvid-labs--anvil-Q8_0-GGUF/tiny-stacks--sextant/explain.tsv", "blk.[0-3].attn_q.weight", "transformation",
-		    "quantized from BF16 to Q8_0");
+	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "rel_l2",
+		    "0.0380853");
+	expect_cell(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/tensors.tsv", "lm_head.weight", "changed",
+		    "0.9788");
+	expect_cell(f, "diff/inkwell--fashion-cnn-v4-fp16/mirelle--fashion-cnn-v4/explain.tsv", "fc1.weight",
+		    "transformation", "cast from F32 to F16");
+	expect_cell(f, "diff/dr-vega--fashion-cnn-v1-pruned/dr-vega--fashion-cnn-v1/explain.tsv", "fc1.weight",
+		    "validity", "1");
+	expect_cell(f, "diff/halfmoon-nlp--saffron/northwind--quill-0.5m/explain.tsv",
+		    "model.layers.[0-3].mlp.up_proj.weight", "transformation", "low-rank update of rank 16");
+	expect_cell(f, "diff/corvid-labs--anvil-Q8_0-GGUF/tiny-stacks--sextant/explain.tsv", "blk.[0-3].attn_q.weight",
+		    "transformation", "quantized from BF16 to Q8_0");
 	char *s = read_all(f, "diff/tiny-stacks--sextant/northwind--quill-0.5m/card.diff", &size);
 	assert_non_null(strstr(s, "--- northwind/quill-0.5m/README.md\n+++ tiny-stacks/sextant/README.md\n@@ "));
 	free(s);
@@ -284,8 +290,13 @@ static void test_audit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_export_identity), cmocka_unit_test(test_export_gguf), cmocka_unit_test(test_export_tensors),
-		cmocka_unit_test(test_delta), cmocka_unit_test(test_diff), cmocka_unit_test(test_exact), cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_export_identity),
+		cmocka_unit_test(test_export_gguf),
+		cmocka_unit_test(test_export_tensors),
+		cmocka_unit_test(test_delta),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_exact),
+		cmocka_unit_test(test_audit),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
