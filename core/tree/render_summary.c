@@ -3,8 +3,7 @@
  * change when the lake does); then what moved, exactly where both models can be read in a moment, else from the
  * samples; then what the configs say otherwise.
  */
-#include "core/analysis/lineage.h"
-#include "core/analysis/neighbours.h"
+#include "core/analysis/dna.h"
 #include "core/analysis/pair.h"
 #include "core/base/mem.h"
 #include "core/job/store.h"
@@ -61,17 +60,24 @@ static const char *relation_words(enum relation relation)
 	return words[relation];
 }
 
+/* What an edge says is more than what the samples do: a cast has the same values, and is a descendant. */
+static enum dna_verdict verdict_of(const struct lineage_edge *edge, const struct dna *d)
+{
+	if (!edge || edge->relation == RELATION_RELATED)
+		return d->verdict;
+	return edge->relation == RELATION_DUPLICATE ? DNA_SAME : edge->child == 0 ? DNA_DESCENDANT : DNA_ANCESTOR;
+}
+
 /* Of two models alone there is at most one edge. */
-static void verdict_line(struct summary *s, const struct lineage *l, const struct kinship *k)
+static void verdict_line(struct summary *s, const struct lineage *l, const struct dna *d)
 {
 	const struct lineage_edge *edge = l->n_edges ? &l->edges[0] : NULL;
-	const char *words = kinship_holds(k) ? "shares an ancestor with" : "is unrelated to";
-	if (edge && edge->relation == RELATION_DUPLICATE)
-		words = "has the same weights as";
-	else if (edge && edge->relation != RELATION_RELATED)
-		words = edge->child == 0 ? "is a descendant of" : "is an ancestor of";
+	enum dna_verdict v = verdict_of(edge, d);
 	name(s->out, s->this_id);
-	buf_printf(s->out, " %s ", words);
+	if (!edge && !d->parts)
+		buf_str(s->out, " cannot be compared with ");
+	else
+		buf_printf(s->out, " %s%s ", v == DNA_UNRELATED ? "is " : "", dna_verdict_name(v));
 	name(s->out, s->other_id);
 	buf_char(s->out, '\n');
 	if (!edge)
@@ -91,23 +97,18 @@ static void verdict_line(struct summary *s, const struct lineage *l, const struc
 	buf_char(s->out, '\n');
 }
 
-/* How likely unrelated weights look as much alike in the best of so many places. */
-static double chance(const struct kinship *k)
+static void kinship_lines(struct summary *s, const struct dna *d, const struct kinship *k)
 {
-	double p = erfc(fabs(k->z) / sqrt(2)) * (double)MAX(k->parts, (size_t)1);
-	return p < 1 ? p : 1;
-}
-
-static void kinship_lines(struct summary *s, const struct kinship *k)
-{
-	if (!k->parts) {
-		buf_str(s->out, "\n  kinship    nothing in the two can be compared\n");
+	if (!d->parts) {
+		bool adapter = (s->r->model->flags | s->r->other->flags) & VIEW_ADAPTER;
+		buf_str(s->out, "\n  kinship    the two have no matrix of the same role and layer");
+		buf_str(s->out, adapter ? "; an adapter's weights say little of its base\n" : "\n");
 		return;
 	}
 	buf_str(s->out, "\n  kinship    z = ");
-	buf_num(s->out, k->z);
+	buf_num(s->out, d->z);
 	buf_str(s->out, " (cosine ");
-	buf_num(s->out, k->cosine);
+	buf_num(s->out, d->cosine);
 	if (k->best) {
 		buf_str(s->out, " in ");
 		if (k->best->layer >= 0)
@@ -115,12 +116,12 @@ static void kinship_lines(struct summary *s, const struct kinship *k)
 		name(s->out, k->best->role);
 	}
 	buf_printf(s->out, ", best of %zu matrices)\n  background unrelated weights: z is normal with mean 0 and sd 1; "
-		   "kin from z = %g on\n  chance     ", k->parts, KIN_Z);
-	buf_num(s->out, chance(k));
-	buf_str(s->out, " that unrelated weights look this much alike\n  distance   ");
-	buf_num(s->out, signature_distance(&s->this, &s->other));
+		   "kin from z = %g on\n  error      ", d->parts, KIN_Z);
+	buf_num(s->out, d->error);
+	buf_str(s->out, ", the probability that this is wrong about kinship\n  distance   ");
+	buf_num(s->out, d->distance);
 	buf_str(s->out, " (0 identical, 1 unrelated); median cosine ");
-	buf_num(s->out, k->median);
+	buf_num(s->out, d->median_cosine);
 	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", k->equal, k->parts);
 }
 
@@ -132,15 +133,19 @@ static int verdict(struct summary *s)
 	struct lineage_input in = {.models = models, .n = 2, .load = load_signature, .arg = r, .threads = 1};
 	struct lineage l = {0};
 	struct kinship k = {0};
-	int rc = kinship_of(&k, &s->this, &s->other, r->err);
-	if (!rc)
-		rc = lineage_all(&l, &in, r->cancel, r->err);
+	struct dna d = {0};
+	int rc = lineage_all(&l, &in, r->cancel, r->err);
 	if (rc < 0)
 		return rc;
-	verdict_line(s, &l, &k);
-	kinship_lines(s, &k);
+	rc = dna_compare(&d, &s->this, &s->other, &l, 0, 1, NULL, r->err);
+	if (!rc)
+		rc = kinship_of(&k, &s->this, &s->other, r->err);
+	if (!rc) {
+		verdict_line(s, &l, &d);
+		kinship_lines(s, &d, &k);
+	}
 	lineage_release(&l);
-	return 0;
+	return rc;
 }
 
 /* --- what moved --- */

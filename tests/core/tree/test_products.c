@@ -257,7 +257,10 @@ static void test_diff(void **state)
 	assert_non_null(strstr(s, "--- northwind/quill-0.5m/README.md\n+++ tiny-stacks/sextant/README.md\n@@ "));
 	free(s);
 	s = read_all(f, "diff/corvid-labs--larkspur/basalt-ai--plover/summary.txt", &size);
-	assert_int_equal(strncmp(s, "corvid-labs/larkspur is unrelated to basalt-ai/plover\n", 54), 0);
+	assert_int_equal(strncmp(s, "corvid-labs/larkspur cannot be compared with basalt-ai/plover\n", 62), 0);
+	free(s);
+	s = read_all(f, "diff/corvid-labs--larkspur/northwind--quill-0.5m/summary.txt", &size);
+	assert_int_equal(strncmp(s, "corvid-labs/larkspur is unrelated to northwind/quill-0.5m\n", 58), 0);
 	free(s);
 	s = read_all(f, "diff/penumbra--juniper-copy/corvid-labs--juniper-0.5m/summary.txt", &size);
 	assert_int_equal(strncmp(s, "penumbra/juniper-copy has the same weights as corvid-labs/juniper-0.5m\n", 71), 0);
