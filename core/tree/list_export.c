@@ -23,6 +23,7 @@ struct links {
 	void *arg;
 	const char *want;	/* lookup: only this name */
 	struct tree_attr *found;
+	bool own_config;	/* config.json is not a link */
 };
 
 /* Documents beside the weights that loaders look for. Below other directories are those of components. */
@@ -39,6 +40,8 @@ static int link_row(void *arg, const struct catalog_row *row)
 	uint32_t n = (uint32_t)catalog_int(row, 0);
 	const char *name = catalog_text(row, 1, NULL);
 	uint64_t cookie = COOKIE_DYNAMIC | n;
+	if (l->own_config && !strcmp(name, "config.json"))
+		return 0;
 	if (!is_linked(name, (enum scan_kind)catalog_int(row, 3)) ||
 	    (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
 		return 0;
@@ -51,14 +54,16 @@ static int link_row(void *arg, const struct catalog_row *row)
 
 int list_export_model(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
 {
-	struct links l = {.t = t, .v = v, .model = dir.model, .cookie = cookie, .fill = fill, .arg = arg};
+	struct links l = {.t = t, .v = v, .model = dir.model, .cookie = cookie, .fill = fill, .arg = arg,
+			  .own_config = has_export_config(t, view_by_id(v, dir.model))};
 	int r = list_static(t, v, dir, cookie, fill, arg);
 	return r ? r : catalog_each(tree_catalog(t), Q_FILES, NULL, link_row, &l, "i", (int64_t)dir.model);
 }
 
 int lookup_export_model(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
-	struct links l = {.t = t, .v = v, .model = dir.model, .want = name, .found = a};
+	struct links l = {.t = t, .v = v, .model = dir.model, .want = name, .found = a,
+			  .own_config = has_export_config(t, view_by_id(v, dir.model))};
 	int r = lookup_static(t, v, dir, name, a);
 	if (r != -ENOENT)
 		return r;

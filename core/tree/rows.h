@@ -94,6 +94,8 @@ ROW(EXPORT, "export", ROOT, ROW_DIR, 0, 0, .list = list_export, .lookup = lookup
 ROW(EXPORT_MODEL, "export/FLATID", EXPORT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0, .list = list_export_model, .lookup = lookup_export_model)
 ROW(EXPORT_WEIGHTS, "export/FLATID/model.safetensors", EXPORT_MODEL, ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, UINT32_MAX,
 	.open = open_export, .size = size_export)
+ROW(EXPORT_CONFIG, "export/FLATID/config.json", EXPORT_MODEL, ROW_WORK | M, VIEW_WEIGHTS | VIEW_CONFIG, 16384,
+	.render = render_export_config, .applies = has_export_config)
 ROW(EXPORT_TENSORS, "export/FLATID/tensors", EXPORT_MODEL, ROW_DIR | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
 	.list = list_export_tensors, .lookup = lookup_export_tensors, .ready = ready_export_tensors, .prepare = prepare_export_tensors)
 ROW(EXPORT_NPY, "export/FLATID/tensors/NAME.npy", EXPORT_TENSORS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, 0,
