@@ -122,5 +122,8 @@ int mounted_remove(const char *path, bool lazy, struct err *e)
 	if (!r || !mounted_find(path, &m))
 		return 0;
 	/* fusermount3 tells failures apart in words only; what is not ours is told before it is asked. */
+	if (access("/etc/mtab", F_OK))
+		return err_set(e, ENOENT, "cannot unmount '%.200s': fusermount3 expected /etc/mtab, which is missing here; "
+			       "as root: ln -s /proc/self/mounts /etc/mtab", path);
 	return busy(path, e);
 }

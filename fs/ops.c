@@ -155,7 +155,7 @@ static bool list_dots(struct listing *l, struct call *c)
 static int answer_list(struct call *c)
 {
 	struct listing l = {.req = c->req, .plus = c->kind == CALL_LIST_PLUS, .size = c->size};
-	cleanup_free char *data = l.data = mem_alloc(c->size);
+	cleanup_free char *data = l.data = mem_realloc(NULL, c->size);	/* not zeroed: it is written before it is sent */
 	if (!data)
 		return -ENOMEM;
 	int r = 0;
@@ -298,7 +298,7 @@ static void reply_served(fuse_req_t req, int fd, size_t size, off_t off)
 
 static void reply_stream(fuse_req_t req, struct tree_file *f, size_t size, off_t off)
 {
-	cleanup_free char *out = mem_alloc(size);
+	cleanup_free char *out = mem_realloc(NULL, size);
 	if (!out) {
 		fuse_reply_err(req, ENOMEM);
 		return;

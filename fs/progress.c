@@ -127,9 +127,16 @@ static void draw(struct progress *p, const char *what, const struct index_status
 	p->last = now;
 }
 
-void progress_index(void *arg, const struct index_status *s)
+void progress_index(void *arg, const struct index_status *now)
 {
-	draw(arg, phase_name(s->phase), s);
+	struct progress *p = arg;
+	struct index_status s = *now;
+	const char *what = phase_name(s.phase);
+	if (what != p->what)
+		p->bytes = io_bytes_read();
+	if (!s.bytes_done)
+		s.bytes_done = io_bytes_read() - p->bytes;
+	draw(p, what, &s);
 }
 
 void progress_exact(void *arg, const struct tree_progress *t)
