@@ -44,6 +44,11 @@ struct fam {
 	bool *unseen;			/* rows of the head's slot that no training has seen as a token */
 	size_t n_unseen;
 	size_t head_slot;		/* SIZE_MAX: none */
+	float *mini;			/* near.h: n x mini_len values */
+	size_t mini_len;
+	uint32_t *near;			/* n x NEAR_KEPT; NULL: very few members */
+	bool large;			/* only near ones are looked at closely */
+	size_t spectral;		/* slots that spectra are taken of */
 };
 
 struct verdict {
@@ -84,6 +89,7 @@ unsigned fam_threads(const struct fam *f);
 int exact_find(struct fam *f, struct err *e);		/* duplicates, permuted copies, casts, prunings, extensions */
 int stitch_find(struct fam *f, struct err *e);
 int quantised_find(struct fam *f, struct err *e);
+int near_find(struct fam *f, struct err *e);		/* near.h */
 int clock_find(struct fam *f, struct err *e);
 int merge_find(struct fam *f, struct err *e);
 int tree_find(struct fam *f, struct err *e);

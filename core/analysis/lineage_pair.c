@@ -81,16 +81,15 @@ bool fam_ancestor(const struct fam *f, uint32_t a, uint32_t b)
 /* Up to SPECTRAL_SLOTS of the tree's slots that both have, evenly. */
 size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, const bool *fresh, uint32_t *out)
 {
-	size_t n = 0, have = 0;
+	size_t n = 0, have = 0, most = f->spectral < SPECTRAL_SLOTS ? f->spectral : SPECTRAL_SLOTS;
 	for (int pass = 0; pass < 2; pass++) {
 		size_t k = 0;
 		for (size_t i = 0; i < f->n_tree; i++) {
 			uint32_t s = f->tree_slot[i];
 			if (!fam_x(f, a, s) || !fam_x(f, b, s) || !fam_x(f, c, s) || (fresh && fresh[s]))
 				continue;
-			if (pass && k * SPECTRAL_SLOTS / have != (k + 1) * SPECTRAL_SLOTS / have && n < SPECTRAL_SLOTS)
-				out[n++] = s;
-			else if (pass && have <= SPECTRAL_SLOTS && n < SPECTRAL_SLOTS)
+			bool take = have <= most || k * most / have != (k + 1) * most / have;
+			if (pass && take && n < most)
 				out[n++] = s;
 			k++;
 		}
@@ -174,7 +173,7 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 	if (!m || !gap || !energy || !rank)
 		return u;
 	size_t n = 0, done = 0;
-	for (size_t k = 0; k < f->n_tree && done < SPECTRAL_SLOTS; k++) {
+	for (size_t k = 0; k < f->n_tree && done < f->spectral; k++) {
 		uint32_t s = f->tree_slot[k];
 		const struct slot *sl = &f->v.slot[s];
 		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);

@@ -222,8 +222,14 @@ static int try_stitch(struct fam *f, const struct units *us, uint32_t y, struct 
 	if (!keep || !c)
 		return -ENOMEM;
 	*out = (struct candidate){.member = y};
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		const struct unit *x = first_of(us, keep[i].hash);
+		while (x && x < us->u + us->n && x->hash == keep[i].hash && x->member == y)
+			x++;
+		if (!x || x == us->u + us->n || x->hash != keep[i].hash)
+			return 0;	/* nobody else has it */
 		c[i] = (struct cover){.u = &keep[i], .weights = unit_weights(f, &keep[i])};
+	}
 	if (n < 2 || !choose(f, us, c, n, main_type(f, y)))
 		return 0;
 	for (size_t i = 0; i < n; i++) {

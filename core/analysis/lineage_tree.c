@@ -5,13 +5,14 @@
 #include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
 #include "core/analysis/matrix.h"
+#include "core/analysis/near.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR = 12, TRIED = 12, SIDE = 32 };
+enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32 };
 struct choice { uint32_t who; double b50; };
 
 struct placed {
@@ -80,14 +81,18 @@ static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 	size_t n = 0;
 	if (!c)
 		return -ENOMEM;
-	for (uint32_t p = 0; p < f->n; p++)
+	const uint32_t *near = f->large ? f->near + (size_t)y * NEAR_KEPT : NULL;
+	size_t most = near ? NEAR_FEW : NEAR;
+	for (uint32_t i = 0; i < (near ? NEAR_KEPT : f->n) && (!near || (near[i] != UINT32_MAX && n < most)); i++) {
+		uint32_t p = near ? near[i] : i;
 		if (can_be_parent(f, p, y) && earlier(f, p, y))
 			c[n++] = (struct choice){p, 0};
-	if (n > NEAR) {
+	}
+	if (n > most) {
 		for (size_t i = 0; i < n; i++)
 			c[i].b50 = pair_l2(f, y, c[i].who);
 		qsort(c, n, sizeof *c, cmp_choice);
-		n = NEAR;
+		n = most;
 	}
 	out->n = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -304,7 +309,7 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 	const char *by = "";
 	clock_compare(f, p, y, &sure, &by);
 	size_t fresh = count_fresh(f, p, y);
-	struct update u = update_of(f, p, y, MATRIX_MAX);
+	struct update u = update_of(f, p, y, f->large ? SIDE : MATRIX_MAX);
 	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
 			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
 	char why[400], rank[96] = "";

@@ -7,6 +7,7 @@
 #include "core/analysis/merge.h"
 
 #include "core/analysis/matrix.h"
+#include "core/analysis/near.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,29 +25,27 @@ static bool candidate(const struct fam *f, uint32_t m)
 	return n->state == NODE_TRUNK && !n->quantised;
 }
 
-/* Slots that most candidates have, then the candidates that have them all. */
-static int choose_slots(const struct fam *f, struct mix *x)
+/* Slots that most of who[0..n) have, then those of them that have all of these. */
+static int choose_slots(const struct fam *f, const uint32_t *who, size_t n, struct mix *x)
 {
-	size_t all = 0;
-	for (uint32_t m = 0; m < f->n; m++)
-		all += candidate(f, m);
+	size_t all = n;
 	x->slot = arena_array(&x->arena, f->v.slots + 1, sizeof *x->slot);
-	x->who = arena_array(&x->arena, f->n + 1, sizeof *x->who);
+	x->who = arena_array(&x->arena, n + 1, sizeof *x->who);
 	if (!x->slot || !x->who)
 		return -ENOMEM;
 	for (size_t i = 0; i < f->v.slots; i++) {
 		size_t have = 0;
-		for (uint32_t m = 0; m < f->n; m++)
-			have += candidate(f, m) && fam_x(f, m, i);
+		for (size_t k = 0; k < n; k++)
+			have += fam_x(f, who[k], i) != NULL;
 		if (fam_matrix(f, i) && have * 5 >= all * 4)
 			x->slot[x->n_slots++] = (uint32_t)i;
 	}
-	for (uint32_t m = 0; m < f->n; m++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t have = 0;
 		for (size_t k = 0; k < x->n_slots; k++)
-			have += fam_x(f, m, x->slot[k]) != NULL;
-		if (candidate(f, m) && x->n_slots && have == x->n_slots)
-			x->who[x->n++] = m;
+			have += fam_x(f, who[i], x->slot[k]) != NULL;
+		if (x->n_slots && have == x->n_slots)
+			x->who[x->n++] = who[i];
 	}
 	return 0;
 }
@@ -433,6 +432,11 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 	cleanup_free struct set *a = mem_array(KEEP, sizeof *a), *b = mem_array(KEEP, sizeof *b);
 	if (!a || !b)
 		return -ENOMEM;
+	*found = false;
+	if (f->near && !near_mixture(f, x->who[y])) {	/* no sum of others: a sparse merge may still be none of theirs */
+		*found = merge_sparse(f, x, y, m) > 0;
+		return 0;
+	}
 	k = start_pairs(x, y, c, n, a);
 	*found = try_sets(f, x, y, a, k, m);
 	if (!*found || coarse(f, x, y, m)) {
@@ -572,18 +576,56 @@ static int search_all(struct fam *f, const struct mix *x, struct merge *all)
 	return rc;
 }
 
-int merge_find(struct fam *f, struct err *e)
+/* One member; its parents are searched too, in case one of them is the merge. */
+static int search_one(struct fam *f, const struct mix *x, struct merge *all)
+{
+	struct searching job = {f, x, all, NULL};
+	int rc = search_job(&job, 0);
+	for (size_t i = 1; i < x->n && !rc && all[0].n; i++)
+		rc = is_parent(&all[0], x->who[i]) ? search_job(&job, i) : 0;
+	if (rc)
+		return rc;
+	resolve(f, all, x->n);
+	return all[0].n ? record(f, &all[0]) : 0;
+}
+
+/* All members of a family, or one of a large family with its near ones. */
+static int among(struct fam *f, const uint32_t *who, size_t n)
 {
 	struct mix x = {0};
-	int rc = choose_slots(f, &x);
+	int rc = choose_slots(f, who, n, &x);
 	cleanup_free struct merge *all = mem_array(x.n + 1, sizeof *all);
 	rc = rc || all ? rc : -ENOMEM;
 	if (!rc && x.n >= 3) {
 		rc = fill(f, &x);
 		rc = rc ? rc : make_gram(&x);
-		rc = rc ? rc : search_all(f, &x, all);
-		rc = rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
+		rc = rc ? rc : f->large ? (x.who[0] == who[0] ? search_one(f, &x, all) : 0) : search_all(f, &x, all);
 	}
 	arena_release(&x.arena);
 	return rc;
+}
+
+int merge_find(struct fam *f, struct err *e)
+{
+	cleanup_free uint32_t *who = mem_array(f->n + 1, sizeof *who);
+	size_t n = 0;
+	int rc = 0;
+	if (!who)
+		return -ENOMEM;
+	for (uint32_t m = 0; m < f->n && !f->large; m++)
+		if (candidate(f, m))
+			who[n++] = m;
+	if (n)
+		rc = among(f, who, n);
+	for (uint32_t y = 0; y < f->n && f->large && !rc; y++) {
+		if (!candidate(f, y) || !near_mixture(f, y))
+			continue;
+		who[0] = y;
+		n = 1;
+		for (size_t k = 0; k < NEAR_KEPT && f->near[(size_t)y * NEAR_KEPT + k] != UINT32_MAX; k++)
+			if (candidate(f, f->near[(size_t)y * NEAR_KEPT + k]))
+				who[n++] = f->near[(size_t)y * NEAR_KEPT + k];
+		rc = cancel_asked(f->cancel) ? -ECANCELED : among(f, who, n);
+	}
+	return rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
 }

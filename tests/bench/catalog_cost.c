@@ -1,0 +1,133 @@
+/*
+ * What lineage costs in a large lake: synthetic catalogs of families of 2 to 2,000 models, each a random tree of small steps from
+ * one start. Sketches lie in memory; signatures are made again whenever they are loaded, as a catalog would read them.
+ *
+ *   catalog_cost [MODELS…]      default 1000 10000 100000
+ *
+ * Prints seconds, peak memory, families found, and the exponent between sizes; exits 1 beyond 120 s, 4 GiB or an exponent of 1.2.
+ */
+#include "core/analysis/lineage.h"
+
+#include "tests/support/made_signature.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static const struct made_model shape = {4, 32, DTYPE_BF16};
+
+struct catalog {
+	uint32_t *family, *parent;
+	struct sketch *sketch;
+	size_t n, families;
+};
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int make(const struct catalog *c, uint32_t i, struct signature *s)
+{
+	int rc = made_signature(s, &shape, hash_mix(c->family[i] + 1000003u));
+	for (uint32_t m = i; !rc && c->parent[m] != UINT32_MAX; m = c->parent[m])
+		made_fill(s, hash_mix(m * 2654435761u), 0.004f);
+	if (!rc)
+		made_finish(s);
+	return rc;
+}
+
+static int load(void *arg, uint32_t i, struct signature *s, struct err *e)
+{
+	return make(arg, i, s) ? err_nomem(e) : 0;
+}
+
+/* Sizes like 1/s between 2 and 2,000: most families small, most models in large ones. */
+static void plan(struct catalog *c)
+{
+	uint64_t r = 42;
+	uint32_t last = UINT32_MAX, first = 0;
+	for (uint32_t i = 0, left = 0; i < c->n; i++, left--) {
+		r = hash_mix(r);
+		if (!left) {
+			left = (uint32_t)(2.0 * pow(1000.0, (double)(r >> 11) / 9007199254740992.0));
+			first = i;
+			last++;
+			r = hash_mix(r);
+		}
+		c->family[i] = last;
+		c->parent[i] = i == first ? UINT32_MAX : first + (uint32_t)(r % (i - first)) / 4;
+	}
+	c->families = last + 1u;
+}
+
+static double measure(size_t n, double *peak)
+{
+	struct catalog c = {.n = n};
+	c.family = mem_array(n, sizeof *c.family);
+	c.parent = mem_array(n, sizeof *c.parent);
+	c.sketch = mem_array(n, sizeof *c.sketch);
+	struct lineage_model *m = mem_array(n, sizeof *m);
+	if (!c.family || !c.parent || !c.sketch || !m)
+		abort();
+	plan(&c);
+	double t0 = now();
+	for (uint32_t i = 0; i < n; i++) {
+		struct signature s;
+		if (make(&c, i, &s))
+			abort();
+		c.sketch[i] = s.sketch;
+		m[i] = (struct lineage_model){.sketch = &c.sketch[i], .rank = i};
+		signature_release(&s);
+	}
+	double t1 = now();
+	struct lineage_input in = {.models = m, .n = n, .load = load, .arg = &c};
+	struct lineage l;
+	struct err e = ERR_INIT;
+	if (lineage_all(&l, &in, NULL, &e)) {
+		fprintf(stderr, "%s\n", e.msg);
+		exit(1);
+	}
+	double t2 = now();
+	size_t right = 0;
+	for (size_t i = 0; i < l.n_edges; i++)
+		right += c.parent[l.edges[i].child] == l.edges[i].parent;
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	*peak = (double)u.ru_maxrss / 1024 / 1024;
+	printf("%7zu models: lineage %.2f s (making them %.2f s), peak %.2f GiB, families %zu of %zu, edges %zu, the planned parent in %zu\n", n, t2 - t1,
+	       t1 - t0, *peak, l.n_families, c.families, l.n_edges, right);
+	fflush(stdout);
+	lineage_release(&l);
+	free(c.family);
+	free(c.parent);
+	free(c.sketch);
+	free(m);
+	return t2 - t1;
+}
+
+int main(int argc, char **argv)
+{
+	size_t sizes[16] = {1000, 10000, 100000}, n = 3;
+	double last = 0, peak, worst = 0;
+	for (int i = 1; i < argc && i <= 16; i++) {
+		sizes[i - 1] = strtoul(argv[i], NULL, 10);
+		n = (size_t)i;
+	}
+	int bad = 0;
+	for (size_t i = 0; i < n; i++) {
+		double t = measure(sizes[i], &peak);
+		if (i) {
+			double x = log(t / last) / log((double)sizes[i] / (double)sizes[i - 1]);
+			printf("        exponent %.2f\n", x);
+			worst = x > worst ? x : worst;
+		}
+		last = t;
+		bad |= t > 120 || peak > 4;
+	}
+	printf("largest exponent %.2f (at most 1.2), 120 s and 4 GiB %s\n", worst, bad ? "exceeded" : "kept");
+	return bad || worst > 1.2;
+}
