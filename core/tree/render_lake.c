@@ -171,10 +171,7 @@ int render_unread(struct render *r)
 {
 	struct table tb;
 	table_begin(&tb, r->out, r->json, "path bytes reason");
-	const struct tree_options *o = tree_opts(r->tree);
-	int rc = 0;
-	if (!o->others || o->share_all)		/* these files have no model whose mode could say who may know of them */
-		rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &tb, "");
+	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &tb, "");
 	table_end(&tb);
 	return rc;
 }

@@ -114,7 +114,7 @@ ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T,
 ROW(LAKE_LINEAGE, "lake/lineage.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_lake_lineage)
 ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_duplicates)
 ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_lake_problems)
-ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_unread)
+ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_OWNER | T, 0, 1 << 20, .render = render_unread)
 ROW(LAKE_DOT, "lake/graph.dot", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 1 << 20, .render = render_lake_dot)
 ROW(LAKE_SVG, "lake/graph.svg", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 4 << 20, .render = render_lake_svg, .applies = has_graphviz)
 ROW(LAKE_JSON, "lake/graph.json", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 1 << 20, .render = render_lake_json)

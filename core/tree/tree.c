@@ -77,6 +77,8 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 	}
 	if (row->flags & ROW_LINK)
 		return link_attr(t, v, n, a);
+	if ((row->flags & ROW_OWNER) && t->o.others && !t->o.share_all)
+		readable = 0400;
 	a->mode = S_IFREG | (readable & 0444);
 	return file_attr(t, v, n, a);
 }

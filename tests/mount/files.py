@@ -118,7 +118,8 @@ def test_but_not_with_allow_other(t):
         check(e.errno in (errno.EXDEV, errno.ENOENT, errno.EACCES), e)
     check(not os.path.exists(m.path('models/linked/tensors.tsv')) or
           b'model.layers' not in m.read('models/linked/tensors.tsv'), 'tensors from outside')
-    check(b'model.safetensors' in m.read('models/linked/problems.tsv'), 'it is said', m.read('models/linked/problems.tsv'))
+    check(b'linked/model.safetensors\t' in m.read('lake/unread.tsv'), 'it is said', m.read('lake/unread.tsv'))
+    check(os.stat(m.path('lake/unread.tsv')).st_mode & 0o777 == 0o400, 'and only to the owner')
     check(len(m.read('models/plain/tensors.tsv').splitlines()) > 10, 'the other model')
     m.umount()
     m = t.mount(lake, 'files=serve', 'allow_other', f'allow={elsewhere}').settle()
