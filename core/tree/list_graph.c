@@ -1,6 +1,6 @@
 /* graph/FLATID/: kin as directories of links, and diff/FLATID/, which lists the parents. */
 #include "core/base/mem.h"
-#include "core/job/near.h"
+#include "core/job/nearest.h"
 #include "core/tree/flat.h"
 #include "core/tree/functions.h"
 #include "core/tree/kin.h"

@@ -1,6 +1,6 @@
 /* Lineage and neighbours as tables and as a text tree. */
 #include "core/base/mem.h"
-#include "core/job/near.h"
+#include "core/job/nearest.h"
 #include "core/tree/functions.h"
 #include "core/tree/table.h"
 

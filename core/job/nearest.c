@@ -1,4 +1,4 @@
-#include "core/job/near.h"
+#include "core/job/nearest.h"
 
 #include "core/analysis/neighbours.h"
 #include "core/base/mem.h"

@@ -1,5 +1,5 @@
-#ifndef TARN_JOB_NEAR_H
-#define TARN_JOB_NEAR_H
+#ifndef TARN_JOB_NEAREST_H
+#define TARN_JOB_NEAREST_H
 /* The nearest neighbours of a model by weights, kept in the catalog for one generation of the lake. */
 #include "core/catalog/view.h"
 #include "core/job/index.h"
