@@ -128,6 +128,13 @@ static uint8_t stored_kind(struct node n)
 	return (uint8_t)(n.kind | (n.json ? 0x80 : 0));
 }
 
+/* What others may see of the lake as a whole is another content than what its owner sees. */
+static int64_t catalog_kind(const struct tree *t, struct node n)
+{
+	bool less = rows[n.kind].flags & ROW_LAKE && t->o.others && !t->o.share_all;
+	return stored_kind(n) | (less ? 0x100 : 0);
+}
+
 static int size_row(void *arg, const struct catalog_row *r)
 {
 	*(int64_t *)arg = catalog_int(r, 0);
@@ -169,7 +176,7 @@ int64_t stored_size(struct tree *t, struct view *v, struct node n)
 	}
 	int64_t size = -1;
 	catalog_each(tree_catalog(t), Q_RENDERED_SIZE, NULL, size_row, &size, "iii",
-		     (int64_t)(row->flags & ROW_MODEL ? n.model : 0), (int64_t)stored_kind(n), (int64_t)stored_x(n));
+		     (int64_t)(row->flags & ROW_MODEL ? n.model : 0), catalog_kind(t, n), (int64_t)stored_x(n));
 	return size;
 }
 
@@ -186,9 +193,9 @@ static void store(struct render *r, const struct tree_file *f)
 	/* A catalog that cannot be written costs only the keeping; who answers the kernel does not wait for it. */
 	if ((r->cancel ? catalog_begin(c, &e) : catalog_try_begin(c, &e)) < 0)
 		return;
-	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, (int64_t)stored_kind(r->node), (int64_t)stored_x(r->node),
+	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, catalog_kind(t, r->node), (int64_t)stored_x(r->node),
 				      (int64_t)f->size, f->data, (size_t)f->size) :
-			   catalog_do(c, Q_RENDERED_SIZE_PUT, &e, "iiii", model, (int64_t)stored_kind(r->node),
+			   catalog_do(c, Q_RENDERED_SIZE_PUT, &e, "iiii", model, catalog_kind(t, r->node),
 				      (int64_t)stored_x(r->node), (int64_t)f->size);
 	if (rc == 0 && slot)
 		rc = catalog_do(c, Q_MODEL_COMPUTED, &e, "ii", model, (int64_t)(1ull << (slot - 1)));
@@ -263,7 +270,7 @@ static int open_kept(struct tree *t, struct view *v, struct node n, struct tree_
 	if (stored_size(t, v, n) < 0)
 		return -ENOENT;
 	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii",
-			     (int64_t)(rows[n.kind].flags & ROW_MODEL ? n.model : 0), (int64_t)stored_kind(n), (int64_t)stored_x(n));
+			     (int64_t)(rows[n.kind].flags & ROW_MODEL ? n.model : 0), catalog_kind(t, n), (int64_t)stored_x(n));
 	if (r == 1)
 		*f = tree_file_content(&b, true);
 	buf_release(&b);

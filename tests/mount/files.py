@@ -124,6 +124,24 @@ def test_but_not_with_allow_other(t):
     m.umount()
     m = t.mount(lake, 'files=serve', 'allow_other', f'allow={elsewhere}').settle()
     same(read(m.path('models/linked/files/model.safetensors')), read(weights), 'with allow=')
+    m.umount()
+    m = t.mount(lake, 'allow_other', 'share=all').settle()
+    check(b'linked/model.safetensors' in m.read('lake/unread.tsv'), 'it is said', m.read('lake/unread.tsv'))
+
+
+def test_private_models(t):
+    """With allow_other a view of the lake holds only what everyone may read, whoever looked at it before."""
+    lake = small_lake(t.lake())
+    for f in os.listdir(os.path.join(lake, 'org/gamma')):
+        os.chmod(os.path.join(lake, 'org/gamma', f), 0o600)
+    views = 'lake/models.tsv', 'lake/lineage.tsv', 'lake/problems.tsv', 'README'
+    for options, seen in (([], True), (['allow_other'], False), (['allow_other', 'share=all'], True), (['allow_other'], False)):
+        m = t.mount(lake, *options, point=t.dir('mnt')).settle()
+        same(b'org/gamma' in m.read('lake/models.tsv'), seen, f'{options}: in lake/models.tsv')
+        if not seen:
+            same([v for v in views if b'gamma' in m.read(v)], [], f'{options}: views that tell of it')
+        same(os.stat(m.path('models/org/gamma/tensors.tsv')).st_mode & 0o777, 0o400, 'its mode')
+        m.umount()
 
 
 def test_hub_cache(t):
