@@ -199,6 +199,7 @@ def test_another_user(t):
     eventually(lambda: m.process.poll() is not None, 10, 'the refusal')
     check('c.db' in m.output() or 'nobody' in m.output(), m.output())
     m.expect('cannot|unable|denied')
+    eventually(lambda: not mounted(m.point), 10, 'a free mount point')
     os.chown(t.dir('nobody'), 65534, 65534)
     m = t.mount(lake, 'user=nobody', f'catalog={t.dir("nobody")}/c.db').settle()
     same(os.stat(f'/proc/{m.process.pid}').st_uid, 65534, 'uid')
