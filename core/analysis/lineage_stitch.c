@@ -216,7 +216,7 @@ static int try_stitch(struct fam *f, const struct units *us, uint32_t y, struct 
 	struct unit *keep = rc ? NULL : arena_array(&f->arena, own.n + 1, sizeof *keep);
 	struct cover *c = rc ? NULL : arena_array(&f->arena, own.n + 1, sizeof *c);
 	size_t n = own.n;
-	if (keep)
+	if (keep && n)
 		memcpy(keep, own.u, n * sizeof *keep);
 	free(own.u);
 	if (!keep || !c)

@@ -13,7 +13,7 @@ enum {
 	WHOLE_FILE = 16 << 20,		/* models up to here are read whole for the permutation hashes … */
 	WHOLE_PART = 1 << 20,		/* … a part at a time, of at most so many elements */
 	PROBES = 8,			/* parts of a larger model that get sorted hashes … */
-	PROBE_LINES = 4,		/* … of so many rows and columns */
+	PROBE_LINES = 4,		/* … of so many rows and one column */
 	PROBE_ROWS = 1 << 16,
 };
 
@@ -100,30 +100,28 @@ static int whole_hashes(struct sigpart *q, const struct weights *w, const struct
 	return 0;
 }
 
-/* Of a large part a few sampled rows and columns: the one set or the other survives a permutation of one side. */
+/* Of a large part a few sampled rows and one column: the one set or the other survives a permutation of one side. The column is
+ * read value by value, for the sake of the bytes between. */
 static int probe_hashes(struct sigpart *q, const struct weights *w, const struct part *p, struct err *e)
 {
 	if (p->rows > PROBE_ROWS || p->cols > PROBE_ROWS)
 		return 0;
-	uint64_t row[PROBE_LINES], col[PROBE_LINES];
-	uint32_t nr = (uint32_t)MIN(p->rows, (uint64_t)PROBE_LINES), nc = (uint32_t)MIN(p->cols, (uint64_t)PROBE_LINES);
-	cleanup_free float *line = mem_array(p->cols, sizeof *line);
-	cleanup_free float *v = mem_array(p->rows * nc, sizeof *v);
-	cleanup_free uint64_t *all = mem_array(p->rows, sizeof *all);
-	if (!line || !v || !all)
+	uint64_t row[PROBE_LINES], col = 0;
+	uint32_t nr = (uint32_t)MIN(p->rows, (uint64_t)PROBE_LINES);
+	cleanup_free float *line = mem_array(p->cols > p->rows ? p->cols : p->rows, sizeof *line);
+	if (!line)
 		return err_nomem(e);
 	int rc = sample_bottom(q->role_hash, p->rows, nr, row, e);
-	rc = rc ? rc : sample_bottom(hash_mix(q->role_hash), p->cols, nc, col, e);
+	rc = rc ? rc : sample_bottom(hash_mix(q->role_hash), p->cols, 1, &col, e);
 	for (uint32_t i = 0; i < nr && !rc; i++) {
 		rc = canon_read_row(w, p, row[i], line, e);
 		if (!rc)
 			q->sorted_rows += hash_mix(multiset_hash(line, p->cols, 1));
 	}
-	for (uint64_t i = 0; i < p->rows; i++)
-		all[i] = i;
-	rc = rc ? rc : canon_read_grid(w, p, all, p->rows, col, nc, v, e);
-	for (uint32_t j = 0; j < nc && !rc; j++)
-		q->sorted_cols += hash_mix(multiset_hash(v + j, p->rows, nc));
+	for (uint64_t i = 0; i < p->rows && !rc; i++)
+		rc = canon_read_grid(w, p, &i, 1, &col, 1, &line[i], e);
+	if (!rc)
+		q->sorted_cols = hash_mix(multiset_hash(line, p->rows, 1));
 	return rc;
 }
 

@@ -1,0 +1,236 @@
+/* Lineage of made families: every relation that needs no training, the tree of random steps, and what must not be kin. */
+#include "tests/support/cm.h"
+
+#include "tests/support/made_signature.h"
+
+#include "core/analysis/dna.h"
+#include "core/analysis/lineage.h"
+
+#include <errno.h>
+#include <math.h>
+
+enum { MOST = 24 };
+static const struct made_model shape = {3, 48, DTYPE_BF16};
+
+struct lake {
+	struct signature s[MOST];
+	struct lineage_model m[MOST];
+	uint32_t order[MOST];	/* position in the input -> model */
+	size_t n;
+	struct lineage l;
+};
+
+static int copy_out(const struct signature *from, struct signature *to, struct err *e)
+{
+	struct buf b = {0};
+	int rc = signature_encode(from, &b, e);
+	rc = rc ? rc : signature_decode(to, b.data, b.len, e);
+	buf_release(&b);
+	return rc;
+}
+
+static int load(void *arg, uint32_t i, struct signature *s, struct err *e)
+{
+	struct lake *k = arg;
+	return copy_out(&k->s[k->order[i]], s, e);
+}
+
+/* A model: the base of `seed`, or a copy of model `of` with a step of its own added. */
+static uint32_t base(struct lake *k, uint64_t seed)
+{
+	assert_int_equal(made_signature(&k->s[k->n], &shape, seed), 0);
+	made_finish(&k->s[k->n]);
+	return (uint32_t)k->n++;
+}
+
+static uint32_t step(struct lake *k, uint32_t of, uint64_t seed, float size)
+{
+	assert_int_equal(copy_out(&k->s[of], &k->s[k->n], NULL), 0);
+	if (size > 0)
+		made_fill(&k->s[k->n], seed, size);
+	made_finish(&k->s[k->n]);
+	return (uint32_t)k->n++;
+}
+
+static void run(struct lake *k, size_t turn)
+{
+	struct err e = ERR_INIT;
+	for (size_t i = 0; i < k->n; i++) {
+		k->order[i] = (uint32_t)((i * 11 + turn) % k->n);
+		k->m[i] = (struct lineage_model){.sketch = &k->s[k->order[i]].sketch, .rank = k->order[i]};
+	}
+	struct lineage_input in = {.models = k->m, .n = k->n, .load = load, .arg = k, .threads = 2};
+	if (lineage_all(&k->l, &in, NULL, &e))
+		fail_msg("%s", e.msg);
+}
+
+static const struct lineage_edge *edge(const struct lake *k, uint32_t child, uint32_t parent)
+{
+	for (size_t i = 0; i < k->l.n_edges; i++)
+		if (k->order[k->l.edges[i].child] == child && k->order[k->l.edges[i].parent] == parent)
+			return &k->l.edges[i];
+	return NULL;
+}
+
+static void expect(const struct lake *k, uint32_t child, uint32_t parent, enum relation r)
+{
+	const struct lineage_edge *d = edge(k, child, parent);
+	if (!d)
+		fail_msg("no edge from %u to %u", child, parent);
+	assert_string_equal(relation_name(d->relation), relation_name(r));
+}
+
+static void done(struct lake *k)
+{
+	lineage_release(&k->l);
+	for (size_t i = 0; i < k->n; i++)
+		signature_release(&k->s[i]);
+}
+
+static void a_tree_of_steps(void **state)
+{
+	(void)state;
+	for (size_t turn = 0; turn < 5; turn += 4) {
+		struct lake k = {0};
+		uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), c = step(&k, a, 3, 0.006f), d = step(&k, b, 4, 0.004f), other = base(&k, 99);
+		uint32_t e = step(&k, d, 5, 0.005f), twin = step(&k, c, 0, 0);
+		run(&k, turn);
+		expect(&k, b, a, RELATION_FINETUNE);
+		expect(&k, c, a, RELATION_FINETUNE);
+		expect(&k, d, b, RELATION_FINETUNE);
+		expect(&k, e, d, RELATION_FINETUNE);
+		expect(&k, twin, c, RELATION_DUPLICATE);
+		assert_int_equal(k.l.n_families, 2);
+		for (size_t i = 0; i < k.l.n_edges; i++)
+			assert_true(k.order[k.l.edges[i].child] != other && k.order[k.l.edges[i].parent] != other);
+		assert_int_equal(k.order[k.l.families[0].root], a);
+		done(&k);
+	}
+}
+
+static void exact_relations(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f);
+	uint32_t f16 = step(&k, b, 0, 0), pruned = step(&k, a, 0, 0);
+	for (size_t i = 0; i < k.s[f16].n_parts; i++) {
+		struct sigpart *p = &k.s[f16].parts[i];
+		p->dtype = DTYPE_F16;
+		for (size_t j = 0; j < (size_t)p->nr * p->nc; j++)
+			p->v[j] = f16_to_f32(f32_to_f16(p->v[j]));
+	}
+	for (size_t i = 0; i < k.s[pruned].n_parts; i++) {
+		struct sigpart *p = &k.s[pruned].parts[i];
+		for (size_t j = 0; p->nc > 1 && p->layer >= 0 && j < (size_t)p->nr * p->nc; j++)
+			p->v[j] = fabsf(p->v[j]) < 0.03f ? 0 : p->v[j];
+	}
+	made_finish(&k.s[f16]);
+	made_finish(&k.s[pruned]);
+	run(&k, 0);
+	expect(&k, f16, b, RELATION_CAST);
+	expect(&k, pruned, a, RELATION_PRUNED);
+	expect(&k, b, a, RELATION_FINETUNE);
+	done(&k);
+}
+
+static void merges_and_their_weights(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.01f), c = step(&k, a, 3, 0.012f), d = step(&k, a, 4, 0.01f), m = step(&k, b, 0, 0);
+	for (size_t i = 0; i < k.s[m].n_parts; i++)
+		for (size_t j = 0; j < (size_t)k.s[m].parts[i].nr * k.s[m].parts[i].nc; j++)
+			k.s[m].parts[i].v[j] = 0.3f * k.s[b].parts[i].v[j] + 0.7f * k.s[c].parts[i].v[j];
+	made_finish(&k.s[m]);
+	run(&k, 3);
+	expect(&k, m, b, RELATION_MERGE);
+	expect(&k, m, c, RELATION_MERGE);
+	assert_null(edge(&k, m, d));
+	assert_true(fabs(edge(&k, m, b)->weight - 0.3) < 0.002 && fabs(edge(&k, m, c)->weight - 0.7) < 0.002);
+	expect(&k, b, a, RELATION_FINETUNE);
+	done(&k);
+}
+
+static void stitches_are_traced(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.01f), c = step(&k, a, 3, 0.012f), s = step(&k, b, 0, 0);
+	for (size_t i = 0; i < k.s[s].n_parts; i++) {
+		struct sigpart *p = &k.s[s].parts[i];
+		if (p->layer >= 2)
+			memcpy(p->v, k.s[c].parts[i].v, (size_t)p->nr * p->nc * sizeof *p->v);
+	}
+	made_finish(&k.s[s]);
+	run(&k, 0);
+	expect(&k, s, b, RELATION_STITCH);
+	expect(&k, s, c, RELATION_STITCH);
+	size_t traced = 0;
+	for (size_t i = 0; i < k.l.n_sources; i++) {
+		const struct lineage_source *x = &k.l.sources[i];
+		if (k.order[x->child] != s)
+			continue;
+		traced++;
+		assert_int_equal(x->match, MATCH_COPIED);
+		int32_t layer = 0;
+		for (size_t p = 0; p < k.s[s].n_parts; p++)
+			if (k.s[s].parts[p].tensor == x->tensor)
+				layer = k.s[s].parts[p].layer;
+		assert_int_equal(k.order[x->source], layer >= 2 ? c : b);
+	}
+	assert_int_equal(traced, k.s[s].n_parts);
+	done(&k);
+}
+
+static void bad_members_harm_nobody(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), zero = step(&k, a, 0, 0), nan = step(&k, a, 9, 0.005f), ones = base(&k, 5), more = base(&k, 6);
+	for (size_t i = 0; i < k.s[a].n_parts; i++) {
+		size_t n = (size_t)k.s[a].parts[i].nr * k.s[a].parts[i].nc;
+		memset(k.s[zero].parts[i].v, 0, n * sizeof(float));
+		k.s[nan].parts[i].v[0] = NAN;
+		for (size_t j = 0; j < n; j++)	/* constants and one norm: alike in models that are not kin */
+			k.s[ones].parts[i].v[j] = k.s[more].parts[i].v[j] = 1;
+	}
+	for (uint32_t m = zero; m <= more; m++)
+		made_finish(&k.s[m]);
+	run(&k, 1);
+	expect(&k, b, a, RELATION_FINETUNE);
+	for (size_t i = 0; i < k.l.n_edges; i++) {
+		uint32_t c = k.order[k.l.edges[i].child], p = k.order[k.l.edges[i].parent];
+		assert_true(c != zero && p != zero && (c == ones) == (p == ones) && c != nan && p != nan);
+	}
+	done(&k);
+}
+
+static void verdicts(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), c = step(&k, a, 3, 0.005f), other = base(&k, 99);
+	run(&k, 0);
+	struct dna d;
+	uint32_t at[MOST];
+	for (uint32_t i = 0; i < k.n; i++)
+		at[k.order[i]] = i;
+	assert_int_equal(dna_compare(&d, &k.s[b], &k.s[a], &k.l, at[b], at[a], NULL, NULL), 0);
+	assert_int_equal(d.verdict, DNA_DESCENDANT);
+	assert_true(d.error < 1e-9);
+	assert_int_equal(dna_compare(&d, &k.s[b], &k.s[c], &k.l, at[b], at[c], NULL, NULL), 0);
+	assert_int_equal(d.verdict, DNA_SHARES_ANCESTOR);
+	assert_int_equal(dna_compare(&d, &k.s[b], &k.s[other], &k.l, at[b], at[other], NULL, NULL), 0);
+	assert_int_equal(d.verdict, DNA_UNRELATED);
+	done(&k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations), cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(verdicts),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
