@@ -151,10 +151,13 @@ static void remember(struct tree *t, uint64_t ino, uint64_t size)
 	pthread_mutex_lock(&t->recent_lock);
 	*recent_of(t, ino) = (struct recent_size){ino, size};
 	pthread_mutex_unlock(&t->recent_lock);
+	atomic_store_explicit(&t->any_recent, true, memory_order_relaxed);
 }
 
 static int64_t recall(struct tree *t, uint64_t ino)
 {
+	if (!atomic_load_explicit(&t->any_recent, memory_order_relaxed))
+		return -1;
 	pthread_mutex_lock(&t->recent_lock);
 	const struct recent_size *s = recent_of(t, ino);
 	int64_t size = s->ino == ino ? (int64_t)s->size : -1;

@@ -22,6 +22,7 @@ struct tree {
 	_Atomic uint64_t files_computed;
 	pthread_mutex_t recent_lock;
 	struct recent_size recent[4096];
+	atomic_bool any_recent;		/* none: a listing need not look, entry by entry */
 };
 
 /* May this node be opened now without computing; what is stored of it: size, or -1. */
