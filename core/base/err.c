@@ -6,6 +6,7 @@
 #include <string.h>
 
 __attribute__((format(printf, 4, 0)))
+__attribute__((format(printf, 4, 0)))
 static int fill(struct err *e, int code, uint64_t pos, const char *fmt, va_list ap)
 {
 	if (e) {
