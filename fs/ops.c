@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fuse.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -18,8 +20,11 @@
 /* Seconds. What is steady is kept until a notification says otherwise. */
 static const double KEEP = 3600, MOMENT = 1;
 
-/* A directory is read from ".", "..", then the tree's own cookies. */
-enum { OFF_DOT = 1, OFF_DOTDOT = 2, BLOCK = 4096, TRIES = 8 };
+/* A directory is read from ".", "..", then the tree's own cookies. The kernel asks once more after the last entry, to
+ * learn that it was the last: where we know it already, its offset says so. */
+enum { OFF_DOT = 1, OFF_DOTDOT = 2, BLOCK = 4096, TRIES = 8,
+       LISTING = 32 << 10 /* as much as getdents asks for */ };
+static const uint64_t OFF_END = 1ull << 62;
 
 enum kind { CALL_OPEN, CALL_LOOKUP, CALL_LIST, CALL_LIST_PLUS };
 
@@ -32,7 +37,7 @@ struct call {	/* a request that may have to wait */
 	size_t size;
 	off_t off;
 	unsigned tries;
-	char name[];
+	const char *name;
 };
 
 uint64_t server_clock(void)
@@ -109,9 +114,9 @@ static int answer_open(struct call *c, struct tree_file *f)
 
 struct listing {
 	fuse_req_t req;
-	bool plus;
+	bool plus, full;
 	char *data;
-	size_t used, size;
+	size_t used, size, last;	/* where the last entry begins */
 };
 
 static bool list_add(struct listing *l, const char *name, const struct fuse_entry_param *p, uint64_t off)
@@ -124,15 +129,25 @@ static bool list_add(struct listing *l, const char *name, const struct fuse_entr
 		need = fuse_add_direntry(l->req, at, room, name, &p->attr, (off_t)off);
 	if (need > room)
 		return false;
+	l->last = l->used;
 	l->used += need;
 	return true;
+}
+
+static void list_end(struct listing *l)
+{
+	size_t at = l->last + (l->plus ? offsetof(struct fuse_direntplus, dirent) : 0) + offsetof(struct fuse_dirent, off);
+	if (l->used)
+		memcpy(l->data + at, &OFF_END, sizeof OFF_END);
 }
 
 static int list_fill(void *arg, const char *name, const struct tree_attr *a, uint64_t cookie)
 {
 	struct fuse_entry_param p;
+	struct listing *l = arg;
 	entry_of(&p, a);
-	return !list_add(arg, name, &p, cookie + OFF_DOTDOT);
+	l->full = !list_add(l, name, &p, cookie + OFF_DOTDOT);
+	return l->full;
 }
 
 /* "." and ".." are not looked up by the kernel: it counts nothing for them. */
@@ -154,16 +169,24 @@ static bool list_dots(struct listing *l, struct call *c)
 
 static int answer_list(struct call *c)
 {
-	struct listing l = {.req = c->req, .plus = c->kind == CALL_LIST_PLUS, .size = c->size};
-	cleanup_free char *data = l.data = mem_realloc(NULL, c->size);	/* not zeroed: it is written before it is sent */
-	if (!data)
+	if ((uint64_t)c->off == OFF_END) {
+		fuse_reply_buf(c->req, NULL, 0);
+		return 0;
+	}
+	char here[LISTING];
+	struct listing l = {.req = c->req, .plus = c->kind == CALL_LIST_PLUS, .size = c->size, .data = here};
+	cleanup_free char *more = c->size > sizeof here ? mem_realloc(NULL, c->size) : NULL;
+	if (c->size > sizeof here && !(l.data = more))
 		return -ENOMEM;
 	int r = 0;
-	if (list_dots(&l, c))
+	l.full = !list_dots(&l, c);
+	if (!l.full)
 		r = tree_list(c->sv->tree, c->ino, c->off > OFF_DOTDOT ? (uint64_t)c->off - OFF_DOTDOT : 0, list_fill, &l);
 	if (r < 0 && (r == -EAGAIN || !l.used))	/* what was packed before an error is good */
 		return r;
-	fuse_reply_buf(c->req, data, l.used);
+	if (!r && !l.full)
+		list_end(&l);
+	fuse_reply_buf(c->req, l.data, l.used);
 	return 0;
 }
 
@@ -206,30 +229,31 @@ static void set_aside(struct call *c)
 	}
 }
 
-/* Answer now, or copy the call and answer later. */
-static void begin(fuse_req_t req, enum kind kind, fuse_ino_t ino, const char *name, const struct call *with)
+/* A copy that outlives the request's own memory. */
+static struct call *call_keep(const struct call *c)
 {
-	size_t len = strlen(name);
-	struct call *c = mem_alloc(sizeof *c + len + 1);
-	if (!c) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	if (with)
-		*c = *with;
+	size_t len = strlen(c->name);
+	struct call *kept = mem_alloc(sizeof *kept + len + 1);
+	if (!kept)
+		return NULL;
+	*kept = *c;
+	kept->name = memcpy(kept + 1, c->name, len + 1);
+	return kept;
+}
+
+/* Answer now, or keep the call and answer later. */
+static void begin(fuse_req_t req, struct call *c)
+{
 	c->sv = server_of(req);
 	c->req = req;
-	c->kind = kind;
-	c->ino = ino;
-	memcpy(c->name, name, len + 1);
 	int r = answer(c, NULL);
-	if (r == -EAGAIN) {
-		set_aside(c);
+	if (!r)
 		return;
-	}
-	if (r)
-		fuse_reply_err(req, -r);
-	free(c);
+	struct call *kept = r == -EAGAIN ? call_keep(c) : NULL;
+	if (kept)
+		set_aside(kept);
+	else
+		fuse_reply_err(req, r == -EAGAIN ? ENOMEM : -r);
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -245,7 +269,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (strlen(name) > NAME_MAX)
 		fuse_reply_err(req, ENAMETOOLONG);
 	else
-		begin(req, CALL_LOOKUP, parent, name, NULL);
+		begin(req, &(struct call){.kind = CALL_LOOKUP, .ino = parent, .name = name});
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -283,8 +307,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, EROFS);
 		return;
 	}
-	struct call with = {.fi = *fi};
-	begin(req, CALL_OPEN, ino, "", &with);
+	begin(req, &(struct call){.kind = CALL_OPEN, .ino = ino, .name = "", .fi = *fi});
 }
 
 static void reply_served(fuse_req_t req, int fd, size_t size, off_t off)
@@ -350,22 +373,16 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, ENOSYS);
 }
 
-static void list(fuse_req_t req, enum kind kind, fuse_ino_t ino, size_t size, off_t off)
-{
-	struct call with = {.size = size, .off = off};
-	begin(req, kind, ino, "", &with);
-}
-
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)fi;
-	list(req, CALL_LIST, ino, size, off);
+	begin(req, &(struct call){.kind = CALL_LIST, .ino = ino, .name = "", .size = size, .off = off});
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)fi;
-	list(req, CALL_LIST_PLUS, ino, size, off);
+	begin(req, &(struct call){.kind = CALL_LIST_PLUS, .ino = ino, .name = "", .size = size, .off = off});
 }
 
 /* No space, none free, so many files; nothing here is counted anew. */

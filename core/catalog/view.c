@@ -57,9 +57,11 @@ int view_cmp(const char *a, const char *b)
 
 const struct view_model *view_by_id(const struct view *v, uint32_t id)
 {
-	uint32_t lo = 0, hi = v->n;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
+	if (!v->n || id < v->models[v->by_id[0]].id)
+		return NULL;
+	/* Ids grow, so it stands no later than where it would without gaps; mostly there are none. */
+	uint32_t no_gaps = id - v->models[v->by_id[0]].id, lo = 0, hi = no_gaps < v->n ? no_gaps + 1 : v->n;
+	for (uint32_t mid = hi - 1; lo < hi; mid = lo + (hi - lo) / 2) {
 		const struct view_model *m = &v->models[v->by_id[mid]];
 		if (m->id == id)
 			return m;
