@@ -7,9 +7,9 @@
  * within each: copies, casts, quantisations, prunings, extensions, permutations, stitches, merges, and places what
  * remains in a tree. docs/lineage.md has the method, its formulas and where they come from.
  *
- * Names, ids and cards are never seen here. Dates and declared parents are used only where the weights
- * show the kinship and abstain on its direction; the edge's basis then says so. The result depends on the set of
- * models, not on their order; ties break by lineage_model.rank.
+ * Names, ids and cards are never seen here. Dates and declared parents are taken in for directions that the weights
+ * leave open; as yet none is left open (a weak one has a low confidence), so they decide nothing and every basis but an adapter's is the
+ * weights. The result depends on the set of models, not on their order; ties break by lineage_model.rank.
  */
 #include "core/analysis/signature.h"
 

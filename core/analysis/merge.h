@@ -2,7 +2,7 @@
 #define TARN_ANALYSIS_MERGE_H
 /*
  * Merges (mergekit's linear, SLERP, task arithmetic, TIES, DARE): which members a member is made of, and with what
- * weights. Private to lineage: merge.c searches and certifies, merge_sparse.c does TIES and DARE.
+ * weights. Private to lineage: merge_mix.c samples, merge.c searches and certifies, merge_sparse.c does TIES and DARE.
  */
 #include "core/analysis/lineage_internal.h"
 
@@ -37,6 +37,12 @@ struct mix {
 	size_t used;
 };
 
+/* Of the members who[0..n), those that have all of the slots that most have; below 3 nothing more is made. -ENOMEM; release always. */
+int mix_make(const struct fam *f, const uint32_t *who, size_t n, struct mix *x);
+void mix_release(struct mix *x);
+double mix_distance2(const struct mix *x, size_t a, size_t b);
+
+/* 1 and *out when y is one, 0 when not, -ENOMEM. */
 int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out);
 
 #endif
