@@ -133,7 +133,7 @@ static size_t walk(struct fixture *f, uint64_t dir, const char *path, int depth)
 	assert_true(depth < 12);
 	for (size_t i = 0; i < x.n; i++) {
 		char below[1024];
-		snprintf(below, sizeof below, "%s/%s", path, x.e[i].name);
+		assert_in_range(snprintf(below, sizeof below, "%s/%s", path, x.e[i].name), 0, sizeof below - 1);
 		check_entry(f, dir, &x, i);
 		if (S_ISDIR(x.e[i].a.mode)) {
 			files += walk(f, x.e[i].a.ino, below, depth + 1);
