@@ -91,11 +91,6 @@ struct step_basis *step_basis_new(const struct fam *f, uint32_t p, uint32_t x, s
 	return b;
 }
 
-uint32_t step_basis_from(const struct step_basis *b)
-{
-	return b->p;
-}
-
 void step_basis_free(struct step_basis *b)
 {
 	if (!b)

@@ -12,7 +12,6 @@ struct step_basis;	/* of x - p */
 
 struct step_basis *step_basis_new(const struct fam *f, uint32_t p, uint32_t x, size_t side);	/* NULL: out of memory */
 void step_basis_free(struct step_basis *b);
-uint32_t step_basis_from(const struct step_basis *b);	/* p */
 
 struct between {
 	double share;		/* B: median over the basis of the coefficients of y - p, relative to those of x - p */

@@ -208,7 +208,7 @@ static double growth(const struct fam *f, uint32_t a, uint32_t b, const bool *fr
 	for (size_t k = 0; k < f->n_tree; k++) {
 		size_t i = f->tree_slot[k];
 		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
-		for (size_t j = 0; x && y && !(fresh && fresh[i]) && j < f->v.slot[i].n; j += 3) {	/* a third tells enough */
+		for (size_t j = 0; x && y && !(fresh && fresh[i]) && j < f->v.slot[i].n; j++) {
 			double s = (double)y[j] - x[j];
 			d += s * s;
 			g += (double)y[j] * y[j] - (double)x[j] * x[j];
@@ -254,15 +254,15 @@ int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, con
 		return anew;
 	}
 	bool fresh_head = fresh && f->head_slot != SIZE_MAX && fresh[f->head_slot];
-	double g = growth(f, a, b, fresh), score = 0.8 * fmax(-1, fmin(g, 2));
+	if (x->clock > 0 && y->clock > 0 && !fresh_head && !head_kept(f, a, b)) {
+		double gap = fabs(log(x->clock / y->clock));
+		*by = "rows of the head for unseen tokens";
+		*sure = gap > 0.002 ? 0.98 : 0.8;
+		if (gap > 0)
+			return x->clock < y->clock ? -1 : 1;
+	}
+	double g = growth(f, a, b, fresh);
 	*by = "growth of the norm";
 	*sure = fabs(g) > 0.3 ? 0.93 : 0.75;
-	if (x->clock > 0 && y->clock > 0 && !fresh_head && !head_kept(f, a, b)) {
-		/* in percent: weight decay can take back what late, small steps add to the common vector, then the norm decides */
-		double late = 100 * log(y->clock / x->clock);
-		*by = fabs(late) > fabs(score) ? "rows of the head for unseen tokens" : "growth of the norm and rows of the head for unseen tokens";
-		score += late;
-		*sure = fabs(score) > 0.5 ? 0.98 : 0.8;
-	}
-	return score > 0 ? -1 : score < 0 ? 1 : 0;
+	return g > 0 ? -1 : g < 0 ? 1 : 0;
 }

@@ -47,8 +47,6 @@ struct fam {
 	float *mini;			/* near.h: n x mini_len values */
 	size_t mini_len;
 	uint32_t *near;			/* n x NEAR_KEPT; NULL: very few members */
-	int8_t *before_table;		/* n x n: is the first earlier than the second; NULL in a large family */
-	const int8_t *before;		/* the same when it is complete */
 	bool large;			/* only near ones are looked at closely */
 	size_t spectral;		/* slots that spectra are taken of */
 };

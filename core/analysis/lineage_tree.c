@@ -19,7 +19,6 @@ struct placed {
 	uint32_t parent;
 	double b50, next;		/* to the parent, to the nearest other */
 	struct between between;		/* on the last step down; values 0: the parent is a root */
-	uint32_t seen_from;		/* the parent's parent then, if the parent was its only child; UINT32_MAX */
 	struct between refused;		/* the likeliest child of the parent that y is not below; odds -INFINITY: none */
 };
 
@@ -34,8 +33,6 @@ static bool can_be_parent(const struct fam *f, uint32_t p, uint32_t y)
 
 static bool earlier(const struct fam *f, uint32_t p, uint32_t y)
 {
-	if (f->before)
-		return f->before[(size_t)p * f->n + y] > 0;
 	double sure;
 	const char *by;
 	int c = clock_compare(f, p, y, &sure, &by);
@@ -137,8 +134,8 @@ static size_t children_of(const struct fam *f, uint32_t p, const struct choice *
 	size_t k = 0;
 	for (size_t i = 0; i < n && k < TRIED; i++) {
 		uint32_t x = c[i].who;
-		for (size_t depth = 0; x != UINT32_MAX && f->node[x].parent != p; depth++)
-			x = depth < f->n ? f->node[x].parent : UINT32_MAX;
+		while (x != UINT32_MAX && f->node[x].parent != p)
+			x = f->node[x].parent;
 		bool known = x == UINT32_MAX || f->node[x].state != NODE_TRUNK;
 		for (size_t j = 0; j < k && !known; j++)
 			known = out[j] == x;
@@ -163,12 +160,8 @@ static size_t made_nearer(const struct fam *f, uint32_t p, const struct choice *
 static struct between look(const struct fam *f, struct tree *t, uint32_t p, uint32_t x, uint32_t y)
 {
 	bool keep = f->node[x].state == NODE_TRUNK;
-	struct between b = {0};
-	if (keep && t->basis[x] && step_basis_from(t->basis[x]) != p) {		/* x has moved since */
-		step_basis_free(t->basis[x]);
-		t->basis[x] = NULL;
-	}
 	struct step_basis *basis = keep && t->basis[x] ? t->basis[x] : step_basis_new(f, p, x, SIDE);
+	struct between b = {0};
 	if (!basis)
 		return b;
 	b = step_between(f, basis, y);
@@ -212,7 +205,6 @@ static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_
 		uint32_t next = likeliest(f, t, p, y, child, k, k == 1 ? 0 : -0.7 - log((double)k), near, pl);
 		if (next == UINT32_MAX)
 			return p;
-		pl->seen_from = k == 1 ? p : UINT32_MAX;
 		p = next;
 	}
 	return p;
@@ -253,7 +245,7 @@ static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortl
 {
 	const struct choice *c = l->c;
 	size_t n = l->n;
-	*pl = (struct placed){.parent = UINT32_MAX, .next = INFINITY, .refused = {.odds = -INFINITY}, .seen_from = UINT32_MAX};
+	*pl = (struct placed){.parent = UINT32_MAX, .next = INFINITY, .refused = {.odds = -INFINITY}};
 	if (!n)
 		return;
 	size_t trained = 0;
@@ -270,7 +262,7 @@ static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortl
 	pl->parent = copy_followed(f, original_of(f, pl->parent, y), y);
 }
 
-struct timed { double clock, norm; uint32_t m; };	/* clock: of all pairs how many others are earlier, where that is known */
+struct timed { double clock, norm; uint32_t m; };
 
 static int cmp_timed(const void *x, const void *y)
 {
@@ -289,11 +281,6 @@ static size_t trunk_in_order(const struct fam *f, struct timed *t)
 		const struct node *x = &f->node[m];
 		if (x->state == NODE_TRUNK && !x->quantised)
 			t[n++] = (struct timed){x->counter > 0 ? x->counter : x->clock > 0 ? x->clock : 0, x->norm, m};
-	}
-	for (size_t i = 0; i < n && f->before; i++) {
-		t[i].clock = 0;
-		for (size_t j = 0; j < n; j++)
-			t[i].clock += j != i && f->before[(size_t)t[j].m * f->n + t[i].m];
 	}
 	qsort(t, n, sizeof *t, cmp_timed);
 	return n;
@@ -341,55 +328,6 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 			pl->between.values ? pl->between.share : NAN, pl->between.odds, pl->refused.share, pl->refused.odds, sqrt(pl->b50), sqrt(pl->next), by);
 }
 
-/* Who is earlier than whom, once for all pairs of a family that is not large. */
-static int before_job(void *arg, size_t i)
-{
-	struct fam *f = arg;
-	uint32_t a = (uint32_t)i;
-	for (uint32_t b = 0; b < a && fam_live(f, a); b++) {
-		if (!fam_live(f, b))
-			continue;
-		double sure;
-		const char *by;
-		int c = clock_compare(f, a, b, &sure, &by);
-		int8_t first = c < 0 ? 1 : 0;
-		f->before_table[(size_t)a * f->n + b] = first;
-		f->before_table[(size_t)b * f->n + a] = !first;
-	}
-	return cancel_asked(f->cancel) ? -ECANCELED : 0;
-}
-
-static int find_before(struct fam *f)
-{
-	if (f->large)
-		return 0;
-	f->before_table = arena_array(&f->arena, f->n * f->n + 1, sizeof *f->before_table);
-	if (!f->before_table)
-		return -ENOMEM;
-	int rc = pool_for(fam_threads(f), f->n, before_job, f);
-	f->before = f->before_table;
-	return rc;
-}
-
-/* What was taken for the next model of a run when its parent's parent had one child only, and has turned out to have more: seen again
- * as one of several runs on the same data. */
-static void lift_siblings(struct fam *f, const struct timed *t, size_t n, struct placed *pl)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t y = t[i].m, p = pl[i].seen_from;
-		size_t others = 0;
-		if (p == UINT32_MAX || !pl[i].between.same || f->node[y].parent != pl[i].parent)
-			continue;
-		for (uint32_t m = 0; m < f->n; m++)
-			others += m != y && m != pl[i].parent && f->node[m].state == NODE_TRUNK && f->node[m].parent == p;
-		if (others < 2 || pl[i].between.odds - 1.7 - log((double)others) > 0)
-			continue;
-		f->node[y].parent = pl[i].parent = p;
-		pl[i].refused = pl[i].between;
-		pl[i].between.values = 0;
-	}
-}
-
 struct listing { const struct fam *f; const struct timed *t; struct shortlist *list; };
 
 static int list_job(void *arg, size_t i)
@@ -407,24 +345,16 @@ int tree_find(struct fam *f, struct err *e)
 	if (!t || !pl || !basis || !list)
 		return -ENOMEM;
 	struct tree tree = {basis};
-	int rc = find_before(f);
-	size_t n = rc ? 0 : trunk_in_order(f, t);
+	size_t n = trunk_in_order(f, t);
 	struct listing job = {f, t, list};
-	rc = rc ? rc : pool_for(fam_threads(f), n, list_job, &job);
+	int rc = pool_for(fam_threads(f), n, list_job, &job);
 	if (rc == -ECANCELED)
 		return err_set(e, ECANCELED, "asked to stop");
-	/* the second time each is placed knowing all the others, so that the order no longer counts */
-	for (size_t i = 0; i < 2 * n && !rc; i++) {
-		uint32_t y = t[i % n].m, was = f->node[y].parent;
-		struct placed now;
-		f->node[y].parent = UINT32_MAX;
-		place(f, &tree, y, &list[i % n], &now);
-		bool circle = now.parent != UINT32_MAX && fam_ancestor(f, y, now.parent);
-		f->node[y].parent = circle ? was : now.parent;
-		if (!circle)
-			pl[i % n] = now;
+	for (size_t i = 0; i < n && !rc; i++) {
+		place(f, &tree, t[i].m, &list[i], &pl[i]);
+		if (pl[i].parent != UINT32_MAX && !fam_ancestor(f, t[i].m, pl[i].parent))
+			f->node[t[i].m].parent = pl[i].parent;
 	}
-	lift_siblings(f, t, n, pl);
 	for (size_t i = 0; i < n && !rc; i++)
 		if (f->node[t[i].m].parent != UINT32_MAX)
 			rc = emit(f, t[i].m, &pl[i]);
