@@ -17,15 +17,18 @@ struct command_row {
 };
 
 static const struct command_row commands[] = {
-	{"mount", CMD_MOUNT, command_mount, "LAKE... MOUNTPOINT [-f] [-o OPTIONS]", "serve the tree of a lake at MOUNTPOINT"},
+	{"mount", CMD_MOUNT, command_mount, "LAKE... MOUNTPOINT [-f] [-o OPTIONS]",
+	 "serve the tree of a lake at MOUNTPOINT"},
 	{"umount", CMD_UMOUNT, command_umount, "MOUNTPOINT", "take it away"},
-	{"index", CMD_INDEX, command_index, "LAKE... [--jobs N] [--exact]", "do ahead of time what the mount would do on demand"},
+	{"index", CMD_INDEX, command_index, "LAKE... [--jobs N] [--exact]",
+	 "do ahead of time what the mount would do on demand"},
 	{"ls", CMD_LS, command_ls, "LAKE [PATH...]", "list the tree without a mount"},
 	{"cat", CMD_CAT, command_cat, "LAKE PATH...", "print files of the tree without a mount"},
 	{"which", CMD_WHICH, command_which, "LAKE FILE...", "the model that a file belongs to"},
 	{"status", CMD_STATUS, command_status, "LAKE|MOUNTPOINT", "what is indexed, pending, running and failed"},
 };
-static const struct command_row helper = {"mount", CMD_HELPER, command_mount, "LAKE[:LAKE] MOUNTPOINT [-o OPTIONS]", ""};
+static const struct command_row helper = {"mount", CMD_HELPER, command_mount, "LAKE[:LAKE] MOUNTPOINT [-o OPTIONS]",
+					  ""};
 
 int complain(const char *fmt, ...)
 {

@@ -221,7 +221,7 @@ static void finish(struct mounting *m)
 static int serve(struct mounting *m)
 {
 	struct err e = ERR_INIT;
-	/* Threads of libfuse allocate little and at the same time: two arenas serve them, eight a core would only keep. */
+	/* Threads of libfuse allocate little, and at the same time: two arenas serve them, more would only keep. */
 	mallopt(M_ARENA_MAX, 2);
 	int r = log_open(m->place.log, m->daemon.fd < 0, &e);
 	if (!r)

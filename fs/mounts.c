@@ -100,7 +100,8 @@ static int run_quietly(const char *const argv[])
 
 static int busy(const char *path, struct err *e)
 {
-	return err_set(e, EBUSY, "cannot unmount '%.200s': it is in use; 'fuser -vm %.60s' says by whom, --lazy does not wait",
+	return err_set(e, EBUSY, "cannot unmount '%.200s': it is in use; 'fuser -vm %.60s' says by whom, --lazy does "
+		       "not wait",
 		       path, path);
 }
 
@@ -116,14 +117,15 @@ int mounted_remove(const char *path, bool lazy, struct err *e)
 	int r = run_quietly(argv);
 	struct mounted m;
 	if (r == -ENOENT)
-		return err_set(e, ENOENT, "cannot unmount '%.200s': expected fusermount3 on PATH, found none; install fuse3", path);
+		return err_set(e, ENOENT, "cannot unmount '%.200s': expected fusermount3 on PATH, found none; install "
+			       "fuse3", path);
 	if (r < 0)
 		return err_set(e, -r, "cannot unmount '%.200s': fusermount3: %s", path, strerror(-r));
 	if (!r || !mounted_find(path, &m))
 		return 0;
 	/* fusermount3 tells failures apart in words only; what is not ours is told before it is asked. */
 	if (access("/etc/mtab", F_OK))
-		return err_set(e, ENOENT, "cannot unmount '%.200s': fusermount3 expected /etc/mtab, which is missing here; "
-			       "as root: ln -s /proc/self/mounts /etc/mtab", path);
+		return err_set(e, ENOENT, "cannot unmount '%.200s': fusermount3 expected /etc/mtab, which is missing "
+			       "here; as root: ln -s /proc/self/mounts /etc/mtab", path);
 	return busy(path, e);
 }

@@ -23,7 +23,8 @@ int mounted_path(const char *path, char out[PATH_MAX]);
 /* What is on top at exactly this real path. */
 bool mounted_find(const char *path, struct mounted *m);
 
-/* Unmount; lazily: now from the name space, for good when nobody uses it. EBUSY, EPERM, …; the message says what to do. */
+/* Unmount; lazily: now from the name space, for good when nobody uses it. EBUSY, EPERM, …: the message says what
+ * to do. */
 int mounted_remove(const char *path, bool lazy, struct err *e);
 
 #endif

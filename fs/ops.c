@@ -136,9 +136,9 @@ static bool list_add(struct listing *l, const char *name, const struct fuse_entr
 
 static void list_end(struct listing *l)
 {
-	size_t at = l->last + (l->plus ? offsetof(struct fuse_direntplus, dirent) : 0) + offsetof(struct fuse_dirent, off);
+	char *entry = l->data + l->last + (l->plus ? offsetof(struct fuse_direntplus, dirent) : 0);
 	if (l->used)
-		memcpy(l->data + at, &OFF_END, sizeof OFF_END);
+		memcpy(entry + offsetof(struct fuse_dirent, off), &OFF_END, sizeof OFF_END);
 }
 
 static int list_fill(void *arg, const char *name, const struct tree_attr *a, uint64_t cookie)
@@ -179,9 +179,10 @@ static int answer_list(struct call *c)
 	if (c->size > sizeof here && !(l.data = more))
 		return -ENOMEM;
 	int r = 0;
+	uint64_t after = c->off > OFF_DOTDOT ? (uint64_t)c->off - OFF_DOTDOT : 0;
 	l.full = !list_dots(&l, c);
 	if (!l.full)
-		r = tree_list(c->sv->tree, c->ino, c->off > OFF_DOTDOT ? (uint64_t)c->off - OFF_DOTDOT : 0, list_fill, &l);
+		r = tree_list(c->sv->tree, c->ino, after, list_fill, &l);
 	if (r < 0 && (r == -EAGAIN || !l.used))	/* what was packed before an error is good */
 		return r;
 	if (!r && !l.full)
@@ -431,7 +432,8 @@ static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t i, const
 	fuse_reply_err(req, EROFS);
 }
 
-static void refuse_rename(fuse_req_t req, fuse_ino_t i, const char *name, fuse_ino_t to, const char *now, unsigned flags)
+static void refuse_rename(fuse_req_t req, fuse_ino_t i, const char *name, fuse_ino_t to, const char *now,
+			  unsigned flags)
 {
 	(void)i, (void)name, (void)to, (void)now, (void)flags;
 	fuse_reply_err(req, EROFS);

@@ -34,11 +34,14 @@ static const struct option table[] = {
 	{"foreground", 'f', FLAG, CMD_MOUNT, AT(foreground), NULL, "stay in the foreground, messages to stderr"},
 	{"debug", 'd', FLAG, CMD_MOUNT, AT(debug), NULL, "print every request (and stay in the foreground)"},
 	{"wait", 0, FLAG, MOUNT, AT(wait), NULL, "return when everything cheap is known"},
-	{"files", 0, CHOICE, WITH_TREE, AT(files), "link|serve", "weights as links into the lake (link), or their bytes"},
-	{"compute", 0, CHOICE, WITH_TREE, AT(compute), "on|cached", "compute what is asked for (on), or show only what is known"},
+	{"files", 0, CHOICE, WITH_TREE, AT(files), "link|serve",
+	 "weights as links into the lake (link), or their bytes"},
+	{"compute", 0, CHOICE, WITH_TREE, AT(compute), "on|cached",
+	 "compute what is asked for (on), or show only what is known"},
 	{"queue", 0, NUMBER, MOUNT, AT(queue), "N", "computations that may wait; beyond it EBUSY (256)"},
 	{"user", 0, NAME, MOUNT, AT(user), "NAME", "run as NAME from before the lake is read (as root)"},
-	{"allow_other", 0, FLAG, MOUNT, AT(allow_other), NULL, "let other users in; links out of the lake are refused then"},
+	{"allow_other", 0, FLAG, MOUNT, AT(allow_other), NULL,
+	 "let other users in; links out of the lake are refused then"},
 	{"allow", 0, LIST, WITH_LAKE, AT(allow), "DIR", "links out of the lake may lead here (repeatable)"},
 	{"share", 0, CHOICE, MOUNT, AT(share), "all", "lake-wide views show what not everyone may read, too"},
 	{"nonempty", 0, FLAG, MOUNT, AT(nonempty), NULL, "mount over a directory that is not empty"},
@@ -84,7 +87,7 @@ static bool same_name(const char *name, size_t len, const char *option)
 {
 	size_t i = 0;
 	for (; i < len && option[i]; i++)
-		if (name[i] != option[i] && !((name[i] == '-' || name[i] == '_') && (option[i] == '-' || option[i] == '_')))
+		if ((name[i] == '_' ? '-' : name[i]) != (option[i] == '_' ? '-' : option[i]))
 			return false;
 	return i == len && !option[i];
 }
@@ -295,7 +298,8 @@ void options_print(enum command command)
 		char left[64], letter[8] = "    ";
 		if (op->letter)
 			snprintf(letter, sizeof letter, "-%c, ", op->letter);
-		snprintf(left, sizeof left, "%s--%s%s%s", letter, op->name, op->value ? " " : "", op->value ? op->value : "");
+		snprintf(left, sizeof left, "%s--%s%s%s", letter, op->name, op->value ? " " : "",
+			 op->value ? op->value : "");
 		for (char *p = left; *p; p++)
 			if (*p == '_')
 				*p = '-';
@@ -311,7 +315,8 @@ static int add_lake(const char *path, char ***lakes, size_t *n, struct err *e)
 		return err_set(e, errno, "cannot open the lake '%s': %s", path, strerror(errno));
 	if (stat(real, &st) || !S_ISDIR(st.st_mode)) {
 		free(real);
-		return err_set(e, ENOTDIR, "cannot open the lake '%s': expected a directory, found a file; name the directory it is in",
+		return err_set(e, ENOTDIR, "cannot open the lake '%s': expected a directory, found a file; name the "
+			       "directory it is in",
 			       path);
 	}
 	char **more = mem_realloc(*lakes, (*n + 1) * sizeof *more);
@@ -350,7 +355,8 @@ int options_outside(const char *what, const char *path, char *const *lakes, size
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(lakes[i]);
 		if (len == 1 || (!strncmp(real, lakes[i], len) && (!real[len] || real[len] == '/')))
-			return err_set(e, EINVAL, "%s=%.150s: it lies in the lake '%.150s', where nothing is ever written; choose another "
+			return err_set(e, EINVAL, "%s=%.150s: it lies in the lake '%.150s', where nothing is ever "
+				       "written; choose another "
 				       "place", what, path, lakes[i]);
 	}
 	return 0;

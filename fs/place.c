@@ -14,9 +14,10 @@
 static int check_device(const struct options *o, struct err *e)
 {
 	if (access("/dev/fuse", R_OK | W_OK))
-		return err_set(e, errno, "cannot mount: expected to read and write /dev/fuse, found: %s; %s, or use 'tarn ls' and "
-			       "'tarn cat', which do without", strerror(errno),
-			       errno == ENOENT ? "load it ('modprobe fuse') or pass it to the container ('--device /dev/fuse')" :
+		return err_set(e, errno, "cannot mount: expected to read and write /dev/fuse, found: %s; %s, or use "
+			       "'tarn ls' and 'tarn cat', which do without", strerror(errno),
+			       errno == ENOENT ? "load it ('modprobe fuse') or pass it to the container "
+						 "('--device /dev/fuse')" :
 			       "ask for its permissions");
 	if (!geteuid() || !o->allow_other)
 		return 0;
@@ -27,14 +28,15 @@ static int check_device(const struct options *o, struct err *e)
 		may |= !strncmp(line, "user_allow_other", 16);
 	if (f)
 		fclose(f);
-	return may ? 0 : err_set(e, EPERM, "cannot mount with allow_other: expected the line 'user_allow_other' in /etc/fuse.conf, "
-				 "found none; ask root to add it, or leave allow_other out");
+	return may ? 0 : err_set(e, EPERM, "cannot mount with allow_other: expected the line 'user_allow_other' in "
+				 "/etc/fuse.conf, found none; ask root to add it, or leave allow_other out");
 }
 
 static int dead(const char *path, struct err *e)
 {
-	return err_set(e, ENOTCONN, "cannot mount on '%.150s': a mount whose server has died is still there (Transport endpoint is "
-		       "not connected); clear it first: %s '%.100s'", path, geteuid() ? "fusermount3 -u" : "umount", path);
+	return err_set(e, ENOTCONN, "cannot mount on '%.150s': a mount whose server has died is still there (Transport "
+		       "endpoint is not connected); clear it first: %s '%.100s'", path,
+		       geteuid() ? "fusermount3 -u" : "umount", path);
 }
 
 static int check_empty(const char *path, struct err *e)
@@ -46,8 +48,8 @@ static int check_empty(const char *path, struct err *e)
 	for (struct dirent *x; empty && (x = readdir(d));)
 		empty = !strcmp(x->d_name, ".") || !strcmp(x->d_name, "..");
 	closedir(d);
-	return empty ? 0 : err_set(e, ENOTEMPTY, "cannot mount on '%.200s': expected an empty directory, found files; choose another, "
-				   "or use -o nonempty to hide them", path);
+	return empty ? 0 : err_set(e, ENOTEMPTY, "cannot mount on '%.200s': expected an empty directory, found files; "
+				   "choose another, or use -o nonempty to hide them", path);
 }
 
 static int check_point(struct place *p, const char *path, struct err *e)
@@ -56,7 +58,8 @@ static int check_point(struct place *p, const char *path, struct err *e)
 	struct mounted m;
 	int r = mounted_path(path, p->point);
 	if (r == -ENOENT)
-		return err_set(e, ENOENT, "cannot mount on '%.150s': expected a directory, found nothing; make it: mkdir -p '%.100s'",
+		return err_set(e, ENOENT, "cannot mount on '%.150s': expected a directory, found nothing; make it: "
+			       "mkdir -p '%.100s'",
 			       path, path);
 	if (r)
 		return err_set(e, -r, "cannot mount on '%.200s': %s", path, strerror(-r));
@@ -70,7 +73,8 @@ static int check_point(struct place *p, const char *path, struct err *e)
 	if (!S_ISDIR(st.st_mode))
 		return err_set(e, ENOTDIR, "cannot mount on '%.200s': expected a directory, found a file", path);
 	if (over && !strcmp(m.type, MOUNTED_TYPE))
-		return err_set(e, EBUSY, "cannot mount on '%.150s': tarn is already mounted there; first: tarn umount '%.100s'", path,
+		return err_set(e, EBUSY, "cannot mount on '%.150s': tarn is already mounted there; first: tarn umount "
+			       "'%.100s'", path,
 			       path);
 	return 0;
 }
@@ -88,11 +92,11 @@ static int check_nesting(const struct place *p, struct err *e)
 {
 	for (size_t i = 0; i < p->n_lakes; i++) {
 		if (below(p->point, p->lakes[i]))
-			return err_set(e, EINVAL, "cannot mount on '%.150s': it lies in the lake '%.150s', where nothing is ever "
-				       "written; choose a directory outside", p->point, p->lakes[i]);
+			return err_set(e, EINVAL, "cannot mount on '%.150s': it lies in the lake '%.150s', where "
+				       "nothing is ever written; choose a directory outside", p->point, p->lakes[i]);
 		if (below(p->lakes[i], p->point))
-			return err_set(e, EINVAL, "cannot mount on '%.150s': the lake '%.150s' lies in it and would be hidden; choose "
-				       "another directory", p->point, p->lakes[i]);
+			return err_set(e, EINVAL, "cannot mount on '%.150s': the lake '%.150s' lies in it and would be "
+				       "hidden; choose another directory", p->point, p->lakes[i]);
 	}
 	return 0;
 }

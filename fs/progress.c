@@ -65,7 +65,8 @@ void progress_line(char *out, size_t n, const char *what, const struct index_sta
 	cleanup_buf struct buf b = {0};
 	/* Bytes tell the time better than models, whose sizes differ. */
 	bool by_bytes = s->bytes_total && s->bytes_done <= s->bytes_total;
-	double done = (double)(by_bytes ? s->bytes_done : s->done), total = (double)(by_bytes ? s->bytes_total : s->total);
+	double done = (double)(by_bytes ? s->bytes_done : s->done);
+	double total = (double)(by_bytes ? s->bytes_total : s->total);
 	double share = total > 0 && done <= total ? done / total : 0;
 	buf_printf(&b, "%-10s ", what);
 	if (s->total) {

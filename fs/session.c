@@ -12,8 +12,9 @@ enum { THREADS = 32, BACKGROUND = 64 };
 
 void session_wants(struct fuse_conn_info *conn)
 {
-	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
-			FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_EXPIRE_ONLY;
+	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA |
+			FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_SPLICE_WRITE |
+			FUSE_CAP_SPLICE_MOVE | FUSE_CAP_EXPIRE_ONLY;
 	/* AUTO would fall back to plain READDIR in large directories, and one LOOKUP an entry. */
 	conn->want = want & conn->capable;
 	conn->max_background = BACKGROUND;
@@ -37,8 +38,8 @@ static ssize_t io_writev(int fd, struct iovec *iov, int n, void *userdata)
 			atomic_store(&s->greeted, true);
 		}
 	}
-	/* Once the kernel has an answer the file may be closed and its content freed, before writev has returned. That is
-	 * right, but a sanitizer's writev looks at the content afterwards: so not its. */
+	/* Once the kernel has an answer the file may be closed and its content freed, before writev has returned.
+	 * That is right, but a sanitizer's writev looks at the content afterwards: so not its. */
 	return syscall(SYS_writev, fd, iov, n);
 }
 

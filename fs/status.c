@@ -53,7 +53,8 @@ int command_status(struct options *o)
 	struct mounted m;
 	if (!o->n_args)
 		return misused(o, "expected a lake or a mount point, found neither");
-	if (o->n_args == 1 && !mounted_path(o->args[0], point) && mounted_find(point, &m) && !strcmp(m.type, MOUNTED_TYPE))
+	bool over = o->n_args == 1 && !mounted_path(o->args[0], point) && mounted_find(point, &m);
+	if (over && !strcmp(m.type, MOUNTED_TYPE))
 		return of_mount(point);
 	return of_lake(o);
 }

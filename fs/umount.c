@@ -16,10 +16,12 @@ static int umount_one(const char *path, bool lazy)
 	if (r)
 		return complain("cannot unmount '%s': %s", path, strerror(-r));
 	if (!mounted_find(point, &m))
-		return complain("cannot unmount '%s': expected a mount of tarn, found nothing mounted there; 'findmnt -t %s' lists them",
+		return complain("cannot unmount '%s': expected a mount of tarn, found nothing mounted there; 'findmnt "
+				"-t %s' lists them",
 				path, MOUNTED_TYPE);
 	if (strcmp(m.type, MOUNTED_TYPE))
-		return complain("cannot unmount '%s': expected a mount of tarn, found one of %s; use umount", path, m.type);
+		return complain("cannot unmount '%s': expected a mount of tarn, found one of %s; use umount", path,
+				m.type);
 	return mounted_remove(point, lazy, &e) ? complain("%s", e.msg) : 0;
 }
 

@@ -6,5 +6,6 @@
 int command_mount(struct options *o)
 {
 	(void)o;
-	return complain("cannot mount: this tarn was built without libfuse; 'tarn ls' and 'tarn cat' show the same tree");
+	return complain("cannot mount: this tarn was built without libfuse; 'tarn ls' and 'tarn cat' show the same "
+			"tree");
 }

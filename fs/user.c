@@ -27,7 +27,8 @@ int user_find(struct user *u, const char *name, struct err *e)
 		return err_set(e, EINVAL, "user=%.100s: expected the name of a user, found none of that name%s%s", name,
 			       r ? ": " : "", r ? strerror(r) : "");
 	if (geteuid() && geteuid() != pw.pw_uid)
-		return err_set(e, EPERM, "user=%.100s: only root can become another user; run it as root, or leave it out", name);
+		return err_set(e, EPERM, "user=%.100s: only root can become another user; run it as root, or leave it "
+			       "out", name);
 	*u = (struct user){.uid = pw.pw_uid, .gid = pw.pw_gid};
 	snprintf(u->name, sizeof u->name, "%s", pw.pw_name);
 	snprintf(u->home, sizeof u->home, "%s", pw.pw_dir ? pw.pw_dir : "");
@@ -41,7 +42,8 @@ static int make_cache(const struct user *u, char path[PATH_MAX], struct err *e)
 	mkdir("/var/cache/tarn", 0755);
 	cleanup_fd int dir = open("/var/cache/tarn", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || (mkdirat(dir, u->name, 0700) && errno != EEXIST))
-		return err_set(e, errno, "cannot make '%s' for the catalog: %s; use -o catalog=FILE", path, strerror(errno));
+		return err_set(e, errno, "cannot make '%s' for the catalog: %s; use -o catalog=FILE", path,
+			       strerror(errno));
 	cleanup_fd int own = openat(dir, u->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (own < 0 || fchown(own, u->uid, u->gid))
 		return err_set(e, errno, "cannot give '%s' to %s: %s", path, u->name, strerror(errno));

@@ -42,7 +42,8 @@ static int by_path(struct opened *l, const char *path, struct answers *a, struct
 	for (size_t i = 0; !r && !a->n && i < lake->n_roots; i++) {
 		const char *rest = below_root(lake, i, path);
 		if (rest)
-			r = catalog_each(index_catalog(l->ix), Q_FILE_FIND, e, print, a, "it", (int64_t)i, rest, strlen(rest));
+			r = catalog_each(index_catalog(l->ix), Q_FILE_FIND, e, print, a, "it", (int64_t)i, rest,
+					 strlen(rest));
 	}
 	return r;
 }
@@ -99,7 +100,8 @@ static int which(struct opened *l, const char *file, bool many)
 	const char *slash = strrchr(file, '/');
 	dir = slash ? mem_strndup(file, MAX((size_t)(slash - file), (size_t)1)) : mem_strdup(".");
 	char *real_dir = dir ? realpath(dir, NULL) : NULL;
-	if (!real_dir || asprintf(&beside, "%s/%s", strcmp(real_dir, "/") ? real_dir : "", slash ? slash + 1 : file) < 0)
+	const char *name = slash ? slash + 1 : file;
+	if (!real_dir || asprintf(&beside, "%s/%s", strcmp(real_dir, "/") ? real_dir : "", name) < 0)
 		beside = NULL;
 	free(real_dir);
 	struct answers a = {before, 0};
@@ -107,12 +109,14 @@ static int which(struct opened *l, const char *file, bool many)
 	if (!r && !a.n)
 		r = by_path(l, real, &a, &e);
 	if (!r && !a.n)
-		r = catalog_each(index_catalog(l->ix), Q_FILE_SAME, &e, print, &a, "ii", (int64_t)st.st_dev, (int64_t)st.st_ino);
+		r = catalog_each(index_catalog(l->ix), Q_FILE_SAME, &e, print, &a, "ii", (int64_t)st.st_dev,
+				 (int64_t)st.st_ino);
 	if (!r && !a.n)
 		r = by_directory(l, beside ? beside : real, &a, &e);
 	if (r < 0)
 		return complain("cannot look for '%s': %s", file, e.msg);
-	return a.n ? 0 : complain("'%s' belongs to no model of this lake; 'tarn cat LAKE lake/unread.tsv' says what is shown nowhere",
+	return a.n ? 0 : complain("'%s' belongs to no model of this lake; 'tarn cat LAKE lake/unread.tsv' says what is "
+				  "shown nowhere",
 				  file);
 }
 

@@ -4,7 +4,8 @@
  *
  *     bare_fuse LIST MOUNTPOINT
  *
- * LIST: entries as `find ROOT -mindepth 1 -printf '%y\t%s\t%m\t%l\t%P\0'` writes them, a directory before what is in it.
+ * LIST: entries as `find ROOT -mindepth 1 -printf '%y\t%s\t%m\t%l\t%P\0'` writes them, a directory before what
+ * is in it.
  */
 #include "fs/session.h"
 
@@ -229,7 +230,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bare_fuse: cannot read the list '%s'\n", argv[1]);
 		return 1;
 	}
-	char *args_[] = {argv[0], strdup("-o"), strdup("ro,nosuid,nodev,default_permissions,fsname=bare,subtype=bare"), NULL};
+	char *args_[] = {argv[0], strdup("-o"),
+			 strdup("ro,nosuid,nodev,default_permissions,fsname=bare,subtype=bare"), NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, args_);
 	struct fuse_session *se = fuse_session_new(&args, &ops, sizeof ops, &b);
 	if (!se || fuse_set_signal_handlers(se) || fuse_session_mount(se, argv[2]))

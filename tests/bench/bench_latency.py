@@ -48,7 +48,6 @@ def read(path):
 
 
 with temp() as tmp:
-    os.dup2(os.open(tmp + '/stderr', os.O_WRONLY | os.O_CREAT), 2)
     lake = lake_of(tmp + '/lake')
     with Mounted(tmp + '/mnt', f'catalog={tmp}/c.db', 'queue=1000', lake=lake) as m:
         m.settle()
@@ -61,7 +60,8 @@ with temp() as tmp:
         for x in threads:
             x.join()
         n = number(m, 'computed') - before
-        report.line('300 readers of one uncomputed file: computations', str(n), '', '1', n == 1 and len(set(sizes)) == 1)
+        report.line('300 readers of one uncomputed file: computations', str(n), '', '1', n == 1 and
+                    len(set(sizes)) == 1)
 
         known = m.point + '/models/small/tensors.tsv'
         read(known)
@@ -70,7 +70,8 @@ with temp() as tmp:
               for i in range(200)]
         until(lambda: number(m, 'running') + number(m, 'queued') >= 200)
         times = [timed(read, known) for _ in range(51)]
-        cat = statistics.median(timed(subprocess.run, ['cat', known], -1, None, None, subprocess.DEVNULL) for _ in range(21))
+        cat = statistics.median(timed(subprocess.run, ['cat', known], -1, None, None,
+                                      subprocess.DEVNULL) for _ in range(21))
         report.line('200 opens pending: read of a computed file, median', ms(statistics.median(times)),
                     f'alone: {ms(alone)}, cat: {ms(cat)}', '5 ms', statistics.median(times) <= 0.005)
 
@@ -80,7 +81,8 @@ with temp() as tmp:
             p.send_signal(signal.SIGINT)
             p.wait()
             worst.append(time.perf_counter() - began)
-        report.line('interrupt to EINTR, worst of 20', ms(max(worst)), f'median: {ms(statistics.median(worst))}', '200 ms',
+        report.line('interrupt to EINTR, worst of 20', ms(max(worst)), f'median: {ms(statistics.median(worst))}',
+                    '200 ms',
                     max(worst) <= 0.2)
         for p in ps[20:]:
             p.kill()

@@ -30,12 +30,12 @@ def first_ls(lake, point, catalog):
 with temp() as tmp:
     point = tmp + '/mnt'
     os.makedirs(point)
-    os.dup2(os.open(tmp + '/stderr', os.O_WRONLY | os.O_CREAT), 2)
     lake, catalog = trained(), tmp + '/trained.db'
     find = min(timed(run, 'find', lake, '-type', 'f') for _ in range(5))
     run(TARN, 'index', lake, '--catalog', catalog)
     took = min(first_ls(lake, point, catalog) for _ in range(5))
-    report.line(f'{os.path.basename(os.path.dirname(lake))} lake, indexed: mount and first ls', ms(took), f'find: {ms(find)}',
+    report.line(f'{os.path.basename(os.path.dirname(lake))} lake, indexed: mount and first ls', ms(took),
+                f'find: {ms(find)}',
                 '200 ms', took <= 0.2)
 
     lake, catalog = synthetic(tmp + '/lake', N), tmp + '/many.db'
@@ -61,6 +61,7 @@ with temp() as tmp:
         listing = timed(run, 'ls', '-U', point + '/all')
         m.settle()
         now, most = m.rss()
-        report.line(f'{N} models: resident after find -maxdepth 3 ({ms(walk)}), ls all/ ({ms(listing)})', f'{now:.1f} MiB',
+        report.line(f'{N} models: resident after find -maxdepth 3 ({ms(walk)}), ls all/ ({ms(listing)})',
+                    f'{now:.1f} MiB',
                     f'{start:.1f} at start, {most:.1f} at most', '64 MiB', most <= 64)
 report.end()

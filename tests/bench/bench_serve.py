@@ -28,7 +28,6 @@ def rate(seconds, size):
 
 
 with temp() as tmp:
-    os.dup2(os.open(tmp + '/stderr', os.O_WRONLY | os.O_CREAT), 2)
     lake = tmp + '/lake'
     model(lake, 'big', layers=4, hidden=2048, vocab=32768)
     path = lake + '/big/model.safetensors'

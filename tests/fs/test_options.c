@@ -25,7 +25,8 @@ static void test_the_same_option_every_way(void **state)
 	(void)state;
 	struct options o;
 	struct err e;
-	assert_int_equal(PARSE(&o, &e, CMD_MOUNT, "L", "--files=serve", "--queue", "7", "M", "--allow-other", "-fj3"), 0);
+	assert_int_equal(PARSE(&o, &e, CMD_MOUNT, "L", "--files=serve", "--queue", "7", "M", "--allow-other", "-fj3"),
+			 0);
 	assert_string_equal(o.files, "serve");
 	assert_int_equal(o.queue, 7);
 	assert_int_equal(o.jobs, 3);
@@ -44,7 +45,8 @@ static void test_lists_and_quoting(void **state)
 	(void)state;
 	struct options o;
 	struct err e;
-	assert_int_equal(PARSE(&o, &e, CMD_MOUNT, "-o", "allow=/a\\,b,,allow=/c\\\\d,", "--allow", "/e,f", "--", "-x"), 0);
+	assert_int_equal(PARSE(&o, &e, CMD_MOUNT, "-o", "allow=/a\\,b,,allow=/c\\\\d,", "--allow", "/e,f", "--",
+			       "-x"), 0);
 	assert_int_equal(o.n_allow, 3);
 	assert_string_equal(o.allow[0], "/a,b");
 	assert_string_equal(o.allow[1], "/c\\d");

@@ -13,7 +13,8 @@ static void test_bytes(void **state)
 	struct index_status s = {.phase = INDEX_SIGNATURES, .done = 42, .total = 89, .bytes_done = 500000000,
 				 .bytes_total = 2000000000, .current = "org/model"};
 	progress_line(line, sizeof line, "signatures", &s, 10, 150);
-	assert_string_equal(line, "signatures [#####...............] 42/89  500 MB of 2.0 GB  50.0 MB/s  0:30 left  org/model");
+	assert_string_equal(line, "signatures [#####...............] 42/89  500 MB of 2.0 GB  50.0 MB/s  0:30 left  "
+			    "org/model");
 }
 
 static void test_models(void **state)
@@ -29,7 +30,8 @@ static void test_width_and_nonsense(void **state)
 {
 	(void)state;
 	char line[200];
-	struct index_status s = {.done = 5, .total = 3, .bytes_done = 9, .bytes_total = 1, .current = "\303\251\303\251"};
+	struct index_status s = {.done = 5, .total = 3, .bytes_done = 9, .bytes_total = 1,
+				 .current = "\303\251\303\251"};
 	for (unsigned width = 0; width < 120; width++) {
 		progress_line(line, sizeof line, "x", &s, 0, width);
 		assert_true(strlen(line) <= width);

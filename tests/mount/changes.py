@@ -1,4 +1,4 @@
-"""The lake changes under a mount (docs/semantics.md, "Change"): the kernel is told, cookies stay good, open files stay."""
+"""The lake changes under a mount (docs/semantics.md, "Change"): the kernel is told, cookies stay good."""
 import ctypes
 import os
 import threading
@@ -7,7 +7,8 @@ from harness import check, eventually, main, same
 
 
 class Dirent(ctypes.Structure):
-    _fields_ = [('ino', ctypes.c_uint64), ('off', ctypes.c_int64), ('reclen', ctypes.c_ushort), ('type', ctypes.c_ubyte),
+    _fields_ = [('ino', ctypes.c_uint64), ('off', ctypes.c_int64), ('reclen', ctypes.c_ushort), ('type',
+                                                                                                 ctypes.c_ubyte),
                 ('name', ctypes.c_char * 256)]
 
 
@@ -103,7 +104,8 @@ def test_cookies_across_a_change(t):
 def test_inodes_are_stable(t):
     m = t.fake()
     before = {n: os.stat(m.path(n)).st_ino for n in ('fast', 'slow', 'slow/00001', 'many/00001')}
-    same({n: e.inode() for e in os.scandir(m.point) for n in [e.name] if n in before}, {n: before[n] for n in ('fast', 'slow')},
+    same({n: e.inode() for e in os.scandir(m.point) for n in [e.name] if n in before}, {n: before[n] for n in ('fast',
+                                                                                                               'slow')},
          'd_ino')
     m.read('slow/00001')
     tick(m)

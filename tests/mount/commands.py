@@ -18,7 +18,8 @@ def test_the_same_tree(t):
     for d, dirs, files in os.walk(m.point):
         at = os.path.relpath(d, m.point)
         at = '' if at == '.' else at
-        out = t.run('ls', '-a', lake, at, *other)[0].decode().splitlines() if len(at.split('/')) < 4 else sorted(dirs + files)
+        out = t.run('ls', '-a', lake, at,
+                    *other)[0].decode().splitlines() if len(at.split('/')) < 4 else sorted(dirs + files)
         same(out, sorted(dirs + files), f'names of {at or "the root"}')
     for name in ('README', 'models/alpha/tensors.tsv', 'models/alpha/tensors.json', 'models/org/beta/metadata.json',
                  'models/alpha/signature.npy', 'exact/alpha/statistics.tsv', 'lake/models.tsv', 'lake/lineage.tsv',
@@ -31,7 +32,8 @@ def test_links_are_followed(t):
     tensors = t.run('cat', lake, 'models/org/beta/tensors.tsv')[0]
     for path in ('all/org--beta/tensors.tsv', '/models/org/beta/tensors.tsv', 'models//org/./beta/../beta/tensors.tsv'):
         same(t.run('cat', lake, path)[0], tensors, path)
-    same(t.run('cat', lake, 'models/org/beta/exact/statistics.tsv')[0], t.run('cat', lake, 'exact/org--beta/statistics.tsv')[0],
+    same(t.run('cat', lake, 'models/org/beta/exact/statistics.tsv')[0], t.run('cat', lake,
+                                                                              'exact/org--beta/statistics.tsv')[0],
          'models/ID/exact')
     card = open(os.path.join(lake, 'alpha/README.md'), 'rb').read()
     same(t.run('cat', lake, 'models/alpha/README.md')[0], card, 'through files/ into the lake')
@@ -53,7 +55,8 @@ def test_ls(t):
     out = t.run('ls', lake, 'models', 'lake')[0].decode()
     check('models:\n' in out and '\nlake:\n' in out, out)
     same(t.run('ls', lake, 'README')[0], b'README\n', 'a file')
-    same(t.run('ls', '-l', lake, 'all/alpha')[0].decode().rpartition(' all')[2], '/alpha -> ../models/alpha\n', 'a link, with -l')
+    same(t.run('ls', '-l', lake, 'all/alpha')[0].decode().rpartition(' all')[2], '/alpha -> ../models/alpha\n',
+         'a link, with -l')
     for names in ([lake, 'nothing'], [lake, 'README/x'], [lake, 'models/alpha/tensors.tsv/']):
         out, said = t.run('ls', *names, status=1 if names[1] != 'models/alpha/tensors.tsv/' else None)
         check(said.startswith('tarn: cannot list') or out, names, said)
@@ -88,7 +91,8 @@ def test_which(t):
     write(os.path.join(repo, 'refs/main'), '0123456789abcdef0123456789abcdef01234567')
     os.symlink('../../blobs/abc', os.path.join(snapshot, 'model.safetensors'))
     for file, model_ in ((os.path.join(lake, 'org/beta/model.safetensors'), b'org/beta\n'),
-                         (os.path.join(lake, 'alpha/README.md'), b'alpha\n'), (os.path.join(lake, 'org/beta'), b'org/beta\n'),
+                         (os.path.join(lake, 'alpha/README.md'), b'alpha\n'), (os.path.join(lake, 'org/beta'),
+                                                                               b'org/beta\n'),
                          (os.path.join(snapshot, 'model.safetensors'), b'hub/name\n'), (blob, b'hub/name\n')):
         same(t.run('which', lake, file)[0], model_, file)
     same(t.run('which', '.', 'org/../alpha/config.json', cwd=lake)[0], b'alpha\n', 'relative')
@@ -159,7 +163,8 @@ def test_progress_on_a_terminal(t):
     """A bar with rate, bytes and time left; ^C stops it, and keeps what was done."""
     lake = small_lake(t.lake())
     write(os.path.join(lake, 'huge/config.json'), '{"model_type": "blob"}')
-    safetensors(os.path.join(lake, 'huge/model.safetensors'), {f'blob.{i}.weight': ('F32', (1 << 18, 4096)) for i in range(6)})
+    safetensors(os.path.join(lake, 'huge/model.safetensors'), {f'blob.{i}.weight': ('F32', (1 << 18,
+                                                                                            4096)) for i in range(6)})
     out, status = on_terminal(t, 'index', '--exact', lake, until=rb'exact .*huge')
     check(re.search(rb'\rexact +\[[#.]{20}\] \d+/4  .*[kMG]?B/s.*huge', out), out[-400:])
     same(status, 1, 'exit status')
@@ -182,7 +187,8 @@ def test_completion(t):
         quoted = ' '.join(f"'{w}'" for w in words)
         command = (f'compopt() {{ :; }}; source {script}; COMP_WORDS=(tarn {quoted}); COMP_CWORD={len(words)}; _tarn; '
                    'printf "%s\\n" "${COMPREPLY[@]}"')
-        r = subprocess.run(['bash', '-c', command], env=dict(t.env, PATH=f'{bin_}:{t.env["PATH"]}'), capture_output=True,
+        r = subprocess.run(['bash', '-c', command], env=dict(t.env, PATH=f'{bin_}:{t.env["PATH"]}'),
+                           capture_output=True,
                            text=True, check=False)
         same(r.stderr, '', words)
         return r.stdout.split()

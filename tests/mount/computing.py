@@ -24,7 +24,7 @@ def names_below(path):
 
 
 def test_cached_shows_what_is_known(t):
-    """What has not been computed is not listed, and ENODATA by name; nothing is done in the background; nothing is read."""
+    """What has not been computed is not listed, and ENODATA by name; nothing is done or read in the background."""
     lake = small_lake(t.lake())
     m = t.mount(lake).settle()
     with_all = names_below(m.path('models/alpha'))

@@ -22,7 +22,7 @@ def lake_of(t, n):
     return lake
 
 
-# Each is run on a file that nobody has opened or computed before; PATH stands for it, OUT for a file of its own. Expected on
+# Each is run on a file that nobody has opened or computed before; PATH stands for it, OUT for another. Expected on
 # stdout (or in OUT): what the function makes of the true content.
 def whole(data):
     return data
@@ -56,7 +56,8 @@ TOOLS = {
     'cmp': ('cat PATH > OUT; cmp PATH OUT && echo same', lambda d: b'same\n'),
     'rsync': ('rsync PATH OUT && cat OUT', whole),
     'tar': ('tar cf OUT -C "$(dirname PATH)" tensors.tsv && tar xOf OUT', whole),
-    'git': ('git hash-object --no-filters PATH', lambda d: hashlib.sha1(b'blob %d\0' % len(d) + d).hexdigest().encode() + b'\n'),
+    'git': ('git hash-object --no-filters PATH', lambda d: hashlib.sha1(b'blob %d\0' % len(d) +
+                                                                        d).hexdigest().encode() + b'\n'),
     'curl': ('curl -s file://PATH', whole),
     'python': (f'{sys.executable} -c "import sys; sys.stdout.buffer.write(open(\'PATH\', \'rb\').read())"', whole),
 }
@@ -148,7 +149,7 @@ FILES = ['models/m00/tensors.tsv', 'models/m00/tensors.json', 'models/m00/signat
 
 
 def test_sizes(t):
-    """An estimate that is not too small before, the exact size from the open on, and after a remount before any open."""
+    """An estimate that is not too small before, the exact size from the open on; after a remount before any open."""
     lake = lake_of(t, 3)
     m = t.mount(lake).settle()
     sizes = {}

@@ -74,7 +74,8 @@ def test_archives(t):
     out = t.dir('out')
     subprocess.run(['tar', 'xf', '-', '-C', out], input=subprocess.run(
         ['tar', 'cf', '-', '-C', m.path('models'), 'alpha'], capture_output=True, check=True).stdout, check=True)
-    subprocess.run(['rsync', '-a', '--no-o', '--no-g', m.path('models/alpha/'), os.path.join(out, 'again/')], check=True)
+    subprocess.run(['rsync', '-a', '--no-o', '--no-g', m.path('models/alpha/'), os.path.join(out, 'again/')],
+                   check=True)
     for root in 'alpha', 'again':
         r = subprocess.run(['diff', '-r', '--no-dereference', m.path('models/alpha'), os.path.join(out, root)],
                            capture_output=True, text=True, check=False)
@@ -85,7 +86,8 @@ def test_cachedir_tag(t):
     """Backup programs that honour it stay out."""
     m = t.mount(small_lake(t.lake()))
     check(m.read('CACHEDIR.TAG').startswith(b'Signature: 8a477f597d28d172789f06886806bc55'), 'CACHEDIR.TAG')
-    out = subprocess.run(['tar', 'cf', '-', '--exclude-caches-all', '-C', m.point, '.'], capture_output=True, check=False).stdout
+    out = subprocess.run(['tar', 'cf', '-', '--exclude-caches-all', '-C', m.point, '.'], capture_output=True,
+                         check=False).stdout
     check(len(out) <= 10240, 'tar --exclude-caches-all', len(out))
 
 

@@ -1,4 +1,4 @@
-"""Many at once (docs/semantics.md, "Computing"): one computation for all who ask, nobody else is delayed, and a queue that is full says so."""
+"""Many at once (docs/semantics.md, "Computing"): one computation for all who ask, delay for nobody else."""
 import errno
 import os
 import signal

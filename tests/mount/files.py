@@ -6,8 +6,8 @@ import os
 import random
 import subprocess
 
-from harness import check, eventually, fails_with, llama_config, llama_tensors, main, model, noise, read, safetensors, same, \
-    small_lake, write
+from harness import check, eventually, fails_with, llama_config, llama_tensors, main, model, noise, read, safetensors, \
+    same, small_lake, write
 
 
 def test_links(t):
@@ -135,7 +135,8 @@ def test_private_models(t):
     for f in os.listdir(os.path.join(lake, 'org/gamma')):
         os.chmod(os.path.join(lake, 'org/gamma', f), 0o600)
     views = 'lake/models.tsv', 'lake/lineage.tsv', 'lake/problems.tsv', 'README'
-    for options, seen in (([], True), (['allow_other'], False), (['allow_other', 'share=all'], True), (['allow_other'], False)):
+    for options, seen in (([], True), (['allow_other'], False), (['allow_other', 'share=all'], True),
+                          (['allow_other'], False)):
         m = t.mount(lake, *options, point=t.dir('mnt')).settle()
         same(b'org/gamma' in m.read('lake/models.tsv'), seen, f'{options}: in lake/models.tsv')
         if not seen:
@@ -145,7 +146,7 @@ def test_private_models(t):
 
 
 def test_hub_cache(t):
-    """models--org--name/snapshots/REV with links to blobs: read through them, also where links may not leave the lake."""
+    """models--org--name/snapshots/REV: read through its links to blobs, also where links may not leave the lake."""
     lake = t.lake()
     repo = os.path.join(lake, 'models--org--name')
     blob = safetensors(os.path.join(repo, 'blobs/abc123'), llama_tensors(), noise(9))
@@ -172,7 +173,8 @@ def test_permissions(t):
     same(os.stat(m.path('models/alpha/tensors.tsv')).st_mode & 0o777, 0o440, 'alpha')
     same(os.stat(m.path('models/alpha/metadata')).st_mode & 0o777, 0o550, 'a directory')
     same(os.stat(m.path('models/org/beta/tensors.tsv')).st_mode & 0o777, 0o444, 'beta')
-    same(os.stat(m.path('models/alpha/tensors.tsv')).st_uid, os.stat(os.path.join(lake, 'alpha/config.json')).st_uid, 'uid')
+    same(os.stat(m.path('models/alpha/tensors.tsv')).st_uid, os.stat(os.path.join(lake, 'alpha/config.json')).st_uid,
+         'uid')
 
 
 def test_sendfile(t):

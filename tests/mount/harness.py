@@ -2,7 +2,8 @@
 
 A test file holds functions test_*(t) and ends with harness.main(). `t` gives a temporary directory and mounts; when a
 test ends, every mount is taken away and every daemon must have ended well and said nothing suspicious. Exit status: 0,
-1, or 77 where nothing can be mounted. Environment: TARN, TARN_FAKE (the program over tests/fs/fake_tree.c), TARN_MUTATE.
+1, or 77 where nothing can be mounted. Environment: TARN, TARN_FAKE (the program over tests/fs/fake_tree.c) and
+TARN_MUTATE.
 """
 import contextlib
 import ctypes
@@ -157,7 +158,8 @@ def llama_tensors(layers=2, hidden=64, vocab=256, dtype='F32'):
 
 def llama_config(layers=2, hidden=64, vocab=256):
     return json.dumps({
-        'architectures': ['LlamaForCausalLM'], 'model_type': 'llama', 'hidden_size': hidden, 'num_hidden_layers': layers,
+        'architectures': ['LlamaForCausalLM'], 'model_type': 'llama', 'hidden_size': hidden,
+        'num_hidden_layers': layers,
         'num_attention_heads': 4, 'num_key_value_heads': 4, 'intermediate_size': 2 * hidden, 'vocab_size': vocab,
         'max_position_embeddings': 512, 'torch_dtype': 'float32'})
 
@@ -195,7 +197,8 @@ class Mount:
         for o in options:
             self.command += ['-o', o]
         with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=self.env,
                                             start_new_session=True)
         test.mounts.append(self)
         if wait:
@@ -255,7 +258,8 @@ class Mount:
             raise Failure(f'the daemon did not end within {seconds} s') from None
 
     def umount(self):
-        r = subprocess.run([self.program, 'umount', self.point], env=self.env, capture_output=True, text=True, check=False)
+        r = subprocess.run([self.program, 'umount', self.point], env=self.env, capture_output=True, text=True,
+                           check=False)
         same(r.returncode, 0, 'tarn umount: ' + r.stderr)
         same(self.ended(), 0, 'exit status of the daemon')
 

@@ -82,7 +82,8 @@ def test_leaving_at_any_moment(t):
     m = t.fake(fake_ms=6)
     r = random.Random(7)
     for i in range(100):
-        ps = [subprocess.Popen(['cat', m.path(f'slow/{(i * 4 + k) % 1000:05}')], stdout=subprocess.DEVNULL) for k in range(4)]
+        ps = [subprocess.Popen(['cat', m.path(f'slow/{(i * 4 + k) % 1000:05}')],
+                               stdout=subprocess.DEVNULL) for k in range(4)]
         for p in ps:
             time.sleep(r.random() * 0.003)
             p.send_signal(r.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]))

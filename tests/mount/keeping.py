@@ -1,4 +1,4 @@
-"""What is known is kept (docs/semantics.md, "The catalog"): over remounts, crashes and damage; and what is said where it cannot be."""
+"""What is known is kept (docs/semantics.md, "The catalog"): over remounts, crashes and damage, or it is said."""
 import errno
 import os
 import re
@@ -169,7 +169,8 @@ def test_two_mounts_of_one_lake(t):
     statistics = a.read('exact/alpha/statistics.tsv')
     same(b.read('exact/alpha/statistics.tsv'), statistics, 'content')
     same(b.status()['bytes read'], 0, 'bytes read by the other')
-    same(t.run('cat', lake, 'exact/alpha/statistics.tsv', '--catalog', catalog(t))[0], statistics, 'tarn cat beside them')
+    same(t.run('cat', lake, 'exact/alpha/statistics.tsv', '--catalog', catalog(t))[0], statistics,
+         'tarn cat beside them')
     same({n: os.stat(a.path(n)).st_ino for n in ('models/alpha', 'all')},
          {n: os.stat(b.path(n)).st_ino for n in ('models/alpha', 'all')}, 'inodes')
 

@@ -1,4 +1,4 @@
-"""The lake changes under a mount, for real (docs/semantics.md, "Change"): seen within seconds, and nothing else moves."""
+"""The lake changes under a mount (docs/semantics.md, "Change"): seen within seconds, and nothing else moves."""
 import os
 import shutil
 import time

@@ -26,7 +26,8 @@ def test_refused_mount_points(t):
     check('not' not in fake(t, lake, t.dir('fine'), status=0).replace('note', ''), 'a fine one')
     check('already mounted' in fake(t, lake, t.dir('fine')), 'twice')
     unmount(t, t.dir('fine'))
-    for point, words in ((os.path.join(t.tmp, 'missing'), 'mkdir -p'), (os.path.join(full, 'x'), 'expected a directory'),
+    for point, words in ((os.path.join(t.tmp, 'missing'), 'mkdir -p'), (os.path.join(full, 'x'),
+                                                                        'expected a directory'),
                          (full, 'nonempty'), (inside, 'lies in the lake'), (lake, 'lies in the lake'), (t.tmp, '')):
         said = fake(t, lake, point)
         check(words in said and said.startswith('tarn: ') or 'running as root' in said and words in said, point, said)
@@ -54,7 +55,8 @@ def test_usage(t):
                         (['-o', 'files=both'], 'expected link|serve'), (['-o', 'files'], 'needs a value'),
                         (['-o', 'compute='], 'needs a value'), (['-o', 'wait=yes'], 'takes no value'),
                         (['--queue', 'many'], 'expected a number'), (['--queue=0'], 'expected a number'),
-                        (['-o', 'remount'], 'cannot remount'), (['-x'], "unknown option '-x'"), (['-o'], 'needs a value'),
+                        (['-o', 'remount'], 'cannot remount'), (['-x'], "unknown option '-x'"), (['-o'],
+                                                                                                 'needs a value'),
                         (['-o', 'help'], 'unknown option')):
         check(words in fake(t, lake, point, *args, status=2), args)
     check('found neither' in fake(t, status=2), 'nothing')
@@ -71,7 +73,8 @@ def test_failures_of_the_daemon_are_reported(t):
     said = fake(t, lake, point, env={'FAKE_FAIL': 'the catalog is damaged; delete it: rm x'})
     check('the catalog is damaged; delete it: rm x' in said, said)
     check(not mounted(point), 'nothing is mounted')
-    said = fake(t, lake, point, env={'FAKE_CRASH': '1', 'ASAN_OPTIONS': 'handle_abort=0', 'TSAN_OPTIONS': 'handle_abort=0'})
+    said = fake(t, lake, point, env={'FAKE_CRASH': '1', 'ASAN_OPTIONS': 'handle_abort=0', 'TSAN_OPTIONS':
+                                     'handle_abort=0'})
     check('signal 6' in said, said)
     said = fake(t, lake, point, '-o', 'log=/nonexistent/log')
     check('cannot open the log' in said, said)
@@ -144,7 +147,8 @@ def test_helper(t):
     run(lake, point, '-o', 'bogus', status=2)
     run(lake, point, '-s', '-o', 'bogus')
     unmount(t, point)
-    r = subprocess.run([os.environ['TARN_FAKE'], lake, point, '-o', 'rw,nosuid'], env=t.env, capture_output=True, check=False)
+    r = subprocess.run([os.environ['TARN_FAKE'], lake, point, '-o', 'rw,nosuid'], env=t.env, capture_output=True,
+                       check=False)
     same(r.returncode, 0, 'tarn LAKE DIR -o …, as mount.fuse3 runs it')
     unmount(t, point)
 
@@ -164,7 +168,8 @@ def test_mount_and_fstab(t):
     subprocess.run(['mount', '-t', 'fuse.tarn', lake, point, '-o', 'files=serve'], env=env, check=True, timeout=30)
     check(mounted(point), 'mount -t fuse.tarn')
     subprocess.run(['umount', point], env=env, check=True, timeout=30)
-    fstab = write(os.path.join(t.tmp, 'fstab'), f'{lake}:{t.dir("other")} {point} fuse.tarn noauto,nofail,allow_other 0 0\n')
+    fstab = write(os.path.join(t.tmp, 'fstab'),
+                  f'{lake}:{t.dir("other")} {point} fuse.tarn noauto,nofail,allow_other 0 0\n')
     subprocess.run(['mount', '-T', fstab, point], env=env, check=True, timeout=30)
     check(mounted(point), 'from fstab')
     subprocess.run(['umount', point], env=env, check=True, timeout=30)
@@ -216,7 +221,8 @@ def test_without_dev_fuse(t):
     unshare = shutil.which('unshare')
     if not unshare:
         return
-    command = f'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && "{os.environ["TARN_FAKE"]}" mount "{t.lake()}" "{t.dir("mnt")}"'
+    command = ('mount -t tmpfs none /dev && mknod /dev/null c 1 3 && '
+               f'"{os.environ["TARN_FAKE"]}" mount "{t.lake()}" "{t.dir("mnt")}"')
     r = subprocess.run([unshare, '-m', 'sh', '-c', command], env=t.env, capture_output=True, text=True, check=False)
     check(r.returncode == 1 and '/dev/fuse' in r.stderr and 'tarn ls' in r.stderr, r.stderr)
 
