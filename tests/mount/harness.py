@@ -251,11 +251,19 @@ class Mount:
         self.process.kill()
         self.process.wait()
 
-    def ended(self, seconds=15):
+    def ended(self, seconds=30):
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failure(f'the daemon did not end within {seconds} s') from None
+            raise Failure(f'the daemon did not end within {seconds} s\n{self.stacks()}') from None
+
+    def stacks(self):
+        """Where its threads are, if gdb can tell."""
+        if not shutil.which('gdb'):
+            return ''
+        r = subprocess.run(['gdb', '-batch', '-ex', 'thread apply all bt 12', '-p', str(self.process.pid)],
+                           capture_output=True, text=True, check=False, timeout=60)
+        return '\n'.join(x for x in r.stdout.splitlines() if x.startswith(('#', 'Thread')))
 
     def umount(self):
         r = subprocess.run([self.program, 'umount', self.point], env=self.env, capture_output=True, text=True,
