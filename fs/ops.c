@@ -96,7 +96,7 @@ static int answer_open(struct call *c, struct tree_file *f)
 		struct err e = ERR_INIT;
 		int r = tree_open(c->sv->tree, c->ino, &f, &e);
 		if (r) {
-			if (r != -EAGAIN && e.msg[0])
+			if (r != -EAGAIN && r != -ESTALE && r != -ENOENT && e.msg[0])
 				log_some(LOG_WARNING, "cannot open node %#llx: %s", (unsigned long long)c->ino, e.msg);
 			return r;
 		}

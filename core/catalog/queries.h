@@ -18,7 +18,7 @@ X(STATES_CLEAR, "UPDATE model SET state=0")
 X(MODEL_FLAGS, "UPDATE model SET flags=?2 WHERE id=?1")
 X(MODEL_COMPUTED, "UPDATE model SET computed=computed|?2 WHERE id=?1")
 X(MODEL_DROP, "DELETE FROM model WHERE id=?1")
-X(MODEL_EXISTS, "SELECT 1 FROM model WHERE id=?1")
+X(MODEL_EXISTS, "SELECT count(*) FROM model WHERE id=?1")
 X(MODEL_COUNT, "SELECT count(*) FROM model")
 
 /* files of a model, in name order */

@@ -91,15 +91,18 @@ static int build(struct index *ix, const struct scan *s, bool named, struct view
 	return 0;
 }
 
+/* Within the caller's transaction. *gone: rows that the old view names were dropped. */
 static int store_changes(struct index *ix, const struct scan *s, struct view *old, struct view *now,
-			 const uint32_t *fresh, size_t n_fresh, struct err *e)
+			 const uint32_t *fresh, size_t n_fresh, bool *gone, struct err *e)
 {
-	int r = catalog_begin(ix->catalog, e);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; old && i < old->n && !r; i++)
-		if (old->models[i].identity && !view_by_id(now, old->models[i].id))
+	int r = 0;
+	*gone = false;
+	for (uint32_t i = 0; old && i < old->n && !r; i++) {
+		if (old->models[i].identity && !view_by_id(now, old->models[i].id)) {
+			*gone = true;
 			r = store_drop_model(ix->catalog, old->models[i].id, e);
+		}
+	}
 	for (size_t i = 0; i < n_fresh && !r; i++) {
 		const struct scan_model *m = &s->models[fresh[i]];
 		r = store_put_model(ix->catalog, view_by_name(now, m->id), m, e);
@@ -108,11 +111,7 @@ static int store_changes(struct index *ix, const struct scan *s, struct view *ol
 		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "generation", (int64_t)now->generation);
 	if (!r)	/* what depended on the lake as it was */
 		r = catalog_do(ix->catalog, Q_RENDERED_OLD, e, "ii", (int64_t)1 << 40, ((int64_t)1 << 40) + (int64_t)now->generation);
-	if (r < 0) {
-		catalog_rollback(ix->catalog);
-		return r;
-	}
-	return catalog_commit(ix->catalog, e);
+	return r;
 }
 
 static int put_unread(struct index *ix, const struct scan *s, struct err *e)
@@ -165,9 +164,9 @@ void index_note_model(struct index *ix, uint32_t id, uint32_t flags, int state, 
 	pthread_mutex_unlock(&ix->lock);
 }
 
-void publish(struct index *ix, struct view *now)
+/* Called with the lock; the old view is the caller's to announce. */
+static struct view *swap(struct index *ix, struct view *now)
 {
-	pthread_mutex_lock(&ix->lock);
 	struct view *old = ix->view;
 	if (old)
 		inherit(old, now);
@@ -175,10 +174,51 @@ void publish(struct index *ix, struct view *now)
 	ix->status.generation = now->generation;
 	ix->status.models = now->n;
 	pthread_cond_broadcast(&ix->changed);
-	pthread_mutex_unlock(&ix->lock);
+	return old;
+}
+
+static void announce(struct index *ix, struct view *old, struct view *now)
+{
 	if (ix->on_change && old)
 		ix->on_change(ix->on_change_arg, old, now);
 	view_unref(old);
+}
+
+void publish(struct index *ix, struct view *now)
+{
+	pthread_mutex_lock(&ix->lock);
+	struct view *old = swap(ix, now);
+	pthread_mutex_unlock(&ix->lock);
+	announce(ix, old, now);
+}
+
+/* The transaction's end and the new view in one: who takes a view after the rows are gone takes the new one. */
+static int commit_view(struct index *ix, struct view *now, struct err *e)
+{
+	pthread_mutex_lock(&ix->lock);
+	int r = catalog_commit(ix->catalog, e);
+	struct view *old = r < 0 ? NULL : swap(ix, now);
+	pthread_mutex_unlock(&ix->lock);
+	if (r == 0)
+		announce(ix, old, now);
+	return r;
+}
+
+static int store_view(struct index *ix, const struct scan *s, struct view *old, struct view *now,
+		      const uint32_t *fresh, size_t n_fresh, struct err *e)
+{
+	bool gone;
+	int r = catalog_begin(ix->catalog, e);
+	if (r < 0)
+		return r;
+	r = store_changes(ix, s, old, now, fresh, n_fresh, &gone, e);
+	if (r < 0)
+		catalog_rollback(ix->catalog);
+	else if (gone)
+		return commit_view(ix, now, e);
+	else if ((r = catalog_commit(ix->catalog, e)) == 0)	/* can be long when a lake is new: nobody waits for it */
+		publish(ix, now);
+	return r;
 }
 
 int publish_again(struct index *ix, struct err *e)
@@ -237,15 +277,12 @@ int update_scan(struct index *ix, const struct cancel *c, struct err *e)
 	size_t n;
 	r = build(ix, &s, true, old, &now, &fresh, &n, e);
 	if (r == 0) {
-		if (now && (r = store_changes(ix, &s, old, now, fresh, n, e)) < 0) {
+		r = put_unread(ix, &s, e);
+		if (r == 0 && now)
+			r = store_view(ix, &s, old, now, fresh, n, e);
+		if (r < 0)
 			view_unref(now);
-			now = NULL;
-		}
 		free(fresh);
-		if (r == 0)
-			r = put_unread(ix, &s, e);
-		if (now)
-			publish(ix, now);
 	}
 	view_unref(old);
 	scan_release(&s);

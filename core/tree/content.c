@@ -251,13 +251,22 @@ static int render_init(struct render *r, struct tree *t, struct view *v, struct 
 	return 0;
 }
 
+bool model_gone(struct tree *t, const struct view_model *m)
+{
+	return m && m->identity && !catalog_number(tree_catalog(t), Q_MODEL_EXISTS, 1, "i", (int64_t)m->id);
+}
+
 static int render_now(struct render *r, struct tree_file **f)
 {
 	const struct row *row = &rows[r->node.kind];
-	if (row->open)
-		return row->open(r, f);
-	int rc = row->render(r);
-	if (rc < 0)
+	int rc = row->open ? row->open(r, f) : row->render(r);
+	/* all its rows go in one transaction: it is there, so all that was read was there */
+	if ((rc >= 0 || rc == -ENOENT) && (model_gone(r->tree, r->model) || model_gone(r->tree, r->other))) {
+		if (row->open && rc >= 0)
+			tree_close(*f);
+		return err_set(r->err, ESTALE, "the model is no longer in the lake");
+	}
+	if (rc < 0 || row->open)
 		return rc;
 	*f = tree_file_content(r->out, !(row->flags & ROW_LIVE));
 	if (!*f)

@@ -210,6 +210,8 @@ int tree_lookup(struct tree *t, uint64_t ino, const char *name, struct tree_attr
 	int r = -ENAMETOOLONG;
 	if (strlen(name) <= 255 && (r = enter(t, v, dir, name)) == 0)
 		r = row->lookup ? row->lookup(t, v, dir, name, a) : lookup_static(t, v, dir, name, a);
+	if (r == -ENOENT && (row->flags & ROW_MODEL) && model_gone(t, view_by_id(v, dir.model)))
+		r = -ESTALE;	/* the caller's path leads elsewhere by now */
 	view_unref(v);
 	return r;
 }

@@ -44,15 +44,39 @@ def test_a_model_changes(t):
     os.close(fd)
 
 
+def fact(m, *parts):
+    """A fact that is not known has no file; the headers of what changed are read soon, not at once."""
+    try:
+        return m.read(*parts)
+    except FileNotFoundError:
+        return None
+
+
 def test_a_card_changes(t):
     lake = small_lake(t.lake())
     m = t.mount(lake).settle()
     same(m.read('models/alpha/metadata/license'), b'mit\n', 'before')
     write(os.path.join(lake, 'alpha/README.md'), '---\nlicense: gpl-3.0\n---\nchanged\n')
-    eventually(lambda: os.path.exists(m.path('models/alpha/metadata/license')) and
-               m.read('models/alpha/metadata/license') == b'gpl-3.0\n', SOON, 'the new fact')
+    eventually(lambda: fact(m, 'models/alpha/metadata/license') == b'gpl-3.0\n', SOON, 'the new fact')
     eventually(lambda: os.path.exists(m.path('by/license/gpl-3.0/alpha')), SOON, 'by/')
     eventually(lambda: not os.path.exists(m.path('by/license/mit/alpha')), SOON, 'the old value')
+
+
+def test_readers_of_what_changes(t):
+    """Who reads while a model changes reads all of the old or of the new."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    table, before = m.read('models/alpha/tensors.tsv'), {None, b'mit\n'}
+    for n in range(25):
+        now = b'free-%d\n' % n
+        new = write(os.path.join(t.tmp, 'README.md'), f'---\nlicense: free-{n}\n---\n')
+        os.rename(new, os.path.join(lake, 'alpha/README.md'))
+        end = time.monotonic() + SOON
+        while (found := fact(m, 'models/alpha/metadata/license')) != now:
+            check(found in before, 'what was written before:', found)
+            same(m.read('models/alpha/tensors.tsv'), table, 'the tensors')
+            check(time.monotonic() < end, 'the change arrives')
+        before.add(now)
 
 
 def test_changes_while_it_was_away(t):
