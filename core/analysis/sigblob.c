@@ -66,9 +66,12 @@ static void put_values(struct buf *b, const struct sigpart *p, int as)
 		put(b, p->v, n * sizeof *p->v);
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		uint16_t h = as == AS_BF16 ? (uint16_t)(bits(p->v[i]) >> 16) : f32_to_f16(p->v[i]);
-		put(b, &h, sizeof h);
+	uint16_t h[512];
+	for (size_t i = 0, k; i < n; i += k) {
+		k = MIN(n - i, COUNT(h));
+		for (size_t j = 0; j < k; j++)
+			h[j] = as == AS_BF16 ? (uint16_t)(bits(p->v[i + j]) >> 16) : f32_to_f16(p->v[i + j]);
+		put(b, h, k * sizeof *h);
 	}
 }
 

@@ -69,34 +69,61 @@ static uint64_t place_hash(const struct part *p)
 	return hash_mix(sample_role_hash(p->role) ^ hash_mix((uint64_t)(int64_t)p->layer * 65537u + (uint64_t)(int64_t)p->expert));
 }
 
-/* A hash of the multiset of n values `step` apart: their order does not count. */
-static uint64_t multiset_hash(const float *v, size_t n, size_t step)
+/* Scratch of a part that is read whole, kept from one part to the next. */
+struct reader {
+	const struct weights *w;
+	float *v;
+	uint64_t *cols;			/* sums of the columns' hashes */
+	size_t cap, cols_cap;
+};
+
+static void reader_release(struct reader *r)
+{
+	free(r->v);
+	free(r->cols);
+}
+
+/* A value's share of a multiset's hash: one zero, one NaN. */
+static inline uint64_t value_hash(float v)
+{
+	union { float f; uint32_t u; } x = {.f = v};
+	return hash_mix(x.f == 0 ? 0 : x.f != x.f ? 1 : x.u);
+}
+
+/* A hash of the multiset of n values: their order does not count. */
+static uint64_t multiset_hash(const float *v, size_t n)
 {
 	uint64_t h = n;
-	for (size_t i = 0; i < n; i++) {
-		union { float f; uint32_t u; } x = {.f = v[i * step]};
-		h += hash_mix(x.f == 0 ? 0 : x.f != x.f ? 1 : x.u);	/* one zero, one NaN */
-	}
+	for (size_t i = 0; i < n; i++)
+		h += value_hash(v[i]);
 	return hash_mix(h);
 }
 
-/* Hashes over a part that is read whole: of everything, and of the sets of rows and of columns. */
-static int whole_hashes(struct sigpart *q, const struct weights *w, const struct part *p, struct err *e)
+/* Hashes over a part that was read whole: of everything in order, and of the multisets of rows, of columns, of all. */
+static int whole_hashes(struct sigpart *q, struct reader *r, const struct part *p, struct err *e)
 {
 	size_t n = p->rows * p->cols;
-	cleanup_free float *v = mem_array(n, sizeof *v);
-	if (!v)
+	if (mem_grow(&r->cols, &r->cols_cap, p->cols))
 		return err_nomem(e);
-	int rc = canon_read_rows(w, p, 0, p->rows, v, e);
-	if (rc)
-		return rc;
-	q->content = hash64(v, n * sizeof *v, 3);
+	q->content = hash64(r->v, n * sizeof *r->v, 3);
 	q->content += !q->content;
-	for (uint64_t i = 0; i < p->rows; i++)
-		q->sorted_rows += hash_mix(multiset_hash(v + i * p->cols, p->cols, 1));
+	uint64_t all = n;
 	for (uint64_t j = 0; j < p->cols; j++)
-		q->sorted_cols += hash_mix(multiset_hash(v + j, p->rows, p->cols));
-	q->sorted_all = multiset_hash(v, n, 1);
+		r->cols[j] = p->rows;
+	for (uint64_t i = 0; i < p->rows; i++) {
+		const float *v = r->v + i * p->cols;
+		uint64_t row = 0;
+		for (uint64_t j = 0; j < p->cols; j++) {
+			uint64_t h = value_hash(v[j]);
+			row += h;
+			r->cols[j] += h;
+		}
+		all += row;
+		q->sorted_rows += hash_mix(hash_mix(p->cols + row));
+	}
+	for (uint64_t j = 0; j < p->cols; j++)
+		q->sorted_cols += hash_mix(hash_mix(r->cols[j]));
+	q->sorted_all = hash_mix(all);
 	return 0;
 }
 
@@ -116,16 +143,31 @@ static int probe_hashes(struct sigpart *q, const struct weights *w, const struct
 	for (uint32_t i = 0; i < nr && !rc; i++) {
 		rc = canon_read_row(w, p, row[i], line, e);
 		if (!rc)
-			q->sorted_rows += hash_mix(multiset_hash(line, p->cols, 1));
+			q->sorted_rows += hash_mix(multiset_hash(line, p->cols));
 	}
 	for (uint64_t i = 0; i < p->rows && !rc; i++)
 		rc = canon_read_grid(w, p, &i, 1, &col, 1, &line[i], e);
 	if (!rc)
-		q->sorted_cols = hash_mix(multiset_hash(line, p->rows, 1));
+		q->sorted_cols = hash_mix(multiset_hash(line, p->rows));
 	return rc;
 }
 
-static int read_grid(struct signature *s, struct sigpart *q, const struct weights *w, const struct part *p, int level,
+/* Of a part that was read whole the grid is taken from what is in memory. */
+static int read_values(struct sigpart *q, const struct reader *r, const struct part *p, const struct sample_size *n, const uint64_t *row,
+		       const uint64_t *col, bool whole, struct err *e)
+{
+	if (!whole)
+		return canon_read_grid(r->w, p, row, n->nr, col, n->nc, q->v, e);
+	for (uint32_t i = 0; i < n->nr; i++) {
+		const float *from = r->v + row[i] * p->cols;
+		float *to = q->v + (size_t)i * n->nc;
+		for (uint32_t j = 0; j < n->nc; j++)
+			to[j] = from[col[j]];
+	}
+	return 0;
+}
+
+static int read_grid(struct signature *s, struct sigpart *q, const struct reader *r, const struct part *p, int level, bool whole,
 		     struct err *e)
 {
 	struct sample_size n = sample_size(p, level);
@@ -137,7 +179,7 @@ static int read_grid(struct signature *s, struct sigpart *q, const struct weight
 		return err_nomem(e);
 	int rc = sample_rows(p, level, row, e);
 	rc = rc ? rc : sample_cols(p, level, col, e);
-	rc = rc ? rc : canon_read_grid(w, p, row, n.nr, col, n.nc, q->v, e);
+	rc = rc ? rc : read_values(q, r, p, &n, row, col, whole, e);
 	if (rc)
 		return rc;
 	for (uint32_t i = 0; i < n.nr; i++)
@@ -153,22 +195,31 @@ static int read_grid(struct signature *s, struct sigpart *q, const struct weight
 	return 0;
 }
 
-static int make_part(struct signature *s, struct sigpart *q, const struct weights *w, const struct part *p, int level,
-		     bool whole, bool probe, struct err *e)
+static int read_whole(struct reader *r, const struct part *p, struct err *e)
 {
-	const struct tensor *t = &w->tensors[p->tensor];
+	if (mem_grow(&r->v, &r->cap, p->rows * p->cols))
+		return err_nomem(e);
+	return canon_read_rows(r->w, p, 0, p->rows, r->v, e);
+}
+
+static int make_part(struct signature *s, struct sigpart *q, struct reader *r, const struct part *p, int level, bool whole, bool probe,
+		     struct err *e)
+{
+	const struct tensor *t = &r->w->tensors[p->tensor];
 	const struct dtype_info *d = dtype_info(t->dtype);
-	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role), .role_hash = sample_role_hash(p->role), .layer = p->layer, .name = sample_role_hash(t->name),
-			      .expert = p->expert, .tensor = p->tensor, .dtype = (uint8_t)t->dtype, .rows = p->rows, .cols = p->cols};
+	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role), .role_hash = sample_role_hash(p->role), .layer = p->layer,
+			      .name = sample_role_hash(t->name), .expert = p->expert, .tensor = p->tensor, .dtype = (uint8_t)t->dtype,
+			      .rows = p->rows, .cols = p->cols};
 	if (!q->role)
 		return err_nomem(e);
 	q->flags = (uint8_t)((d->quantised ? SIGPART_QUANTISED : 0) | (d->floating ? 0 : SIGPART_INTEGER) |
 			     (p->cols == 1 || p->rows == 1 ? SIGPART_VECTOR : 0));
-	int rc = read_grid(s, q, w, p, level, e);
-	if (!rc && whole && p->rows && p->cols)
-		rc = whole_hashes(q, w, p, e);
+	int rc = whole ? read_whole(r, p, e) : 0;
+	rc = rc ? rc : read_grid(s, q, r, p, level, whole, e);
+	if (!rc && whole)
+		rc = whole_hashes(q, r, p, e);
 	else if (!rc && probe)
-		rc = probe_hashes(q, w, p, e);
+		rc = probe_hashes(q, r->w, p, e);
 	if (rc)
 		return err_prefix(e, "tensor '%.100s': ", t->name);
 	if (q->nr == p->rows && q->nc == p->cols)
@@ -250,6 +301,7 @@ int sigpart_cmp(const void *a, const void *b)
 static int make_parts(struct signature *s, const struct weights *w, const struct canon *c, const uint8_t *use, int level,
 		      bool whole, const struct cancel *cancel, struct err *e)
 {
+	struct reader reader cleanup_with(reader_release) = {.w = w};
 	s->parts = arena_array(&s->arena, c->n_parts, sizeof *s->parts);
 	if (!s->parts)
 		return err_nomem(e);
@@ -260,7 +312,7 @@ static int make_parts(struct signature *s, const struct weights *w, const struct
 		if (cancel_asked(cancel))
 			return err_set(e, ECANCELED, "asked to stop");
 		bool all = whole && p->rows <= WHOLE_PART / p->cols;
-		int rc = make_part(s, &s->parts[s->n_parts], w, p, level, all, use[i] & 2, e);
+		int rc = make_part(s, &s->parts[s->n_parts], &reader, p, level, all, use[i] & 2, e);
 		if (rc)
 			return rc;
 		s->n_parts++;
