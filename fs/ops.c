@@ -90,6 +90,14 @@ static int answer_lookup(struct call *c)
 	return 0;
 }
 
+static void log_unopened(struct call *c, const struct err *e)
+{
+	cleanup_buf struct buf place = {0};
+	tree_describe(c->sv->tree, c->ino, &place);
+	if (!place.failed)
+		log_some(LOG_WARNING, "cannot open %s: %s", place.data, e->msg);
+}
+
 static int answer_open(struct call *c, struct tree_file *f)
 {
 	if (!f) {
@@ -97,7 +105,7 @@ static int answer_open(struct call *c, struct tree_file *f)
 		int r = tree_open(c->sv->tree, c->ino, &f, &e);
 		if (r) {
 			if (r != -EAGAIN && r != -ESTALE && r != -ENOENT && e.msg[0])
-				log_some(LOG_WARNING, "cannot open node %#llx: %s", (unsigned long long)c->ino, e.msg);
+				log_unopened(c, &e);
 			return r;
 		}
 	}

@@ -262,6 +262,27 @@ uint64_t tree_parent(struct tree *t, uint64_t ino)
 	return node_ino(up);
 }
 
+void tree_describe(struct tree *t, uint64_t ino, struct buf *out)
+{
+	struct view *v = index_view(t->index);
+	struct node n = node_of(ino);
+	const struct view_model *m = rows[n.kind].flags & ROW_MODEL ? view_by_id(v, n.model) : NULL;
+	const char *s = rows[n.kind].pattern, *id = m ? strstr(s, "FLATID") : NULL;
+	size_t len = id ? 6 : 2;
+	if (m && !id)
+		id = strstr(s, "ID");
+	if (id) {
+		buf_add(out, s, (size_t)(id - s));
+		if (len == 6)
+			tree_flat_name(out, v, m);
+		else
+			buf_str(out, view_name(v, m));
+		s = id + len;
+	}
+	buf_str(out, s);
+	view_unref(v);
+}
+
 const struct view_model *tree_flat(struct tree *t, struct view *v, const char *flat)
 {
 	(void)t;

@@ -57,6 +57,7 @@ int tree_readlink(struct tree *t, uint64_t ino, struct buf *target);	/* ENAMETOO
 typedef int (*tree_fill)(void *arg, const char *name, const struct tree_attr *a, uint64_t cookie);
 int tree_list(struct tree *t, uint64_t dir, uint64_t cookie, tree_fill fill, void *arg);
 uint64_t tree_parent(struct tree *t, uint64_t ino);	/* of a directory, for ".." */
+void tree_describe(struct tree *t, uint64_t ino, struct buf *out);	/* its place, for a message: the path's pattern */
 
 /* Open for reading. EAGAIN (tree_start it), EISDIR, ELOOP (a link), EIO and others with e set for the log. */
 int tree_open(struct tree *t, uint64_t ino, struct tree_file **f, struct err *e);

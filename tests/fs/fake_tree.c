@@ -198,6 +198,12 @@ uint64_t tree_parent(struct tree *t, uint64_t ino)
 	return ROOT;
 }
 
+void tree_describe(struct tree *t, uint64_t ino, struct buf *out)
+{
+	(void)t;
+	buf_printf(out, "node %llu", (unsigned long long)ino);
+}
+
 static struct tree_file *text_file(const char *s, size_t n)
 {
 	struct tree_file *f = mem_alloc(sizeof *f);

@@ -2,6 +2,7 @@
 #include "tests/support/cm.h"
 
 #include "core/base/mem.h"
+#include "core/catalog/catalog.h"
 #include "core/catalog/view.h"
 #include "core/job/index.h"
 #include "core/tree/tree.h"
@@ -207,6 +208,45 @@ static void test_errors(void **state)
 	assert_int_equal(tree_lookup(f->t, a.ino, "x", &b), -ENOTDIR);
 }
 
+static void test_descriptions(void **state)
+{
+	struct fixture *f = *state;
+	static const struct { const char *path, *is; } cases[] = {
+		{"models/dr-vega/lattice/tensors.tsv", "models/dr-vega/lattice/tensors.tsv"},
+		{"models/dr-vega/lattice/metadata/dtype", "models/dr-vega/lattice/metadata/KEY"},
+		{"exact/dr-vega--lattice/files.tsv", "exact/dr-vega--lattice/files.tsv"},
+		{"lake/models.tsv", "lake/models.tsv"},
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct tree_attr a;
+		struct err e = ERR_INIT;
+		struct buf b = {0};
+		assert_int_equal(tree_wait_path(f->t, cases[i].path, &a, &e), 0);
+		tree_describe(f->t, a.ino, &b);
+		assert_string_equal(b.data, cases[i].is);
+		buf_release(&b);
+	}
+}
+
+/* Its rows have gone, the view that names it is still there: ESTALE, not the nothing that is left of it. */
+static void test_rows_that_went(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog *c = index_catalog(f->ix);
+	struct tree_attr table, facts, a;
+	struct tree_file *file;
+	struct err e = ERR_INIT;
+	assert_int_equal(tree_wait_path(f->t, "models/dr-vega/lattice/problems.tsv", &table, &e), 0);
+	assert_int_equal(tree_wait_path(f->t, "models/dr-vega/lattice/metadata", &facts, &e), 0);
+	assert_int_equal(tree_lookup(f->t, facts.ino, "license", &a), 0);
+	int64_t id = (int64_t)(facts.ino & 0xfffffff);
+	assert_int_equal(catalog_do(c, Q_FACTS_DROP, &e, "i", id), 0);
+	assert_int_equal(tree_lookup(f->t, facts.ino, "license", &a), -ENOENT);
+	assert_int_equal(catalog_do(c, Q_MODEL_DROP, &e, "i", id), 0);
+	assert_int_equal(tree_lookup(f->t, facts.ino, "license", &a), -ESTALE);
+	assert_int_equal(tree_open(f->t, table.ino, &file, &e), -ESTALE);
+}
+
 /* Every number there can be answers with an errno or something sane, never a crash. */
 static void test_hostile_numbers(void **state)
 {
@@ -220,6 +260,7 @@ static void test_hostile_numbers(void **state)
 				struct entries some = {.stop = 4};
 				tree_getattr(f->t, ino, &a);
 				tree_readlink(f->t, ino, &target);
+				tree_describe(f->t, ino, &target);
 				tree_lookup(f->t, ino, "a", &a);
 				tree_list(f->t, ino, 0, collect, &some);
 				some.n = 0;
@@ -235,6 +276,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remount_keeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_descriptions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rows_that_went, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_numbers, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
