@@ -32,7 +32,7 @@ def sources(top):
     for base, dirs, files in os.walk(top):
         dirs[:] = sorted(d for d in dirs if d not in SKIP and not d.startswith("build"))
         for f in sorted(files):
-            if os.path.splitext(f)[1] in TEXT:
+            if os.path.splitext(f)[1] in TEXT and f not in SKIP:    # .git is a file in a second working tree
                 yield os.path.relpath(os.path.join(base, f), top)
 
 

@@ -2,6 +2,7 @@
 #include "core/analysis/family.h"
 
 #include "core/analysis/pair.h"
+#include "core/analysis/renamed.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,9 +14,10 @@ enum {
 	PROJECTED = 16,		/* coordinates summed for one bit */
 	REPRESENTATIVES = 24,	/* of a bucket */
 	BACKGROUND_PAIRS = 64,
+	CHANCES = 8,		/* models with one content that may turn out no kin before that content says nothing */
 };
 /* Chance of a pair of unrelated models: 3e-7 and 1e-19 a block. */
-static const float weak_z = 5.0f, strong_z = 9.0f;
+static const float weak_z = 5.0f, strong_z = 9.0f, shown_z = 3.0f;
 
 struct doubt { uint32_t a, b; float z; };
 
@@ -48,6 +50,19 @@ static bool takes_part(const struct lineage_model *m)
 	return m->sketch && !m->adapter && m->sketch->parts;
 }
 
+/* In more than half of the blocks: in one alone it may be a constant that both were made with. */
+static bool is_broad(const struct sketch *a, const struct sketch *b)
+{
+	int both = 0, shown = 0;
+	for (int i = 0; i < SKETCH_BLOCKS; i++) {
+		if (a->scale[i] <= 0 || b->scale[i] <= 0)
+			continue;
+		both++;
+		shown += sketch_cosine(a, b, i) * sqrtf(SKETCH_DIMS) >= shown_z;
+	}
+	return 2 * shown > both;
+}
+
 /* Looks at one pair; true when they are (now) in one family. */
 static bool look(struct search *s, uint32_t a, uint32_t b, struct err *e, int *rc)
 {
@@ -55,9 +70,7 @@ static bool look(struct search *s, uint32_t a, uint32_t b, struct err *e, int *r
 		return true;
 	const struct sketch *x = s->in->models[a].sketch, *y = s->in->models[b].sketch;
 	float z = sketch_z(x, y);
-	if (x->invariant && x->invariant == y->invariant)
-		z = strong_z;
-	if (z >= strong_z) {
+	if ((x->invariant && x->invariant == y->invariant) || (z >= strong_z && is_broad(x, y))) {
 		join(s->up, a, b);
 		return true;
 	}
@@ -203,10 +216,62 @@ static int verify(const struct lineage_input *in, uint32_t a, uint32_t b, struct
 		signature_release(&x);
 		return 0;
 	}
-	int rc = kinship_of(k, &x, &y, e);
+	int rc = renamed_take(&y, &x);
+	rc = rc < 0 ? err_nomem(e) : kinship_of(k, &x, &y, e);
 	signature_release(&x);
 	signature_release(&y);
 	return rc ? rc : kinship_holds(k);
+}
+
+struct content { uint32_t hash, model; };
+
+static int cmp_content(const void *x, const void *y)
+{
+	const struct content *a = x, *b = y;
+	if (a->hash != b->hash)
+		return a->hash < b->hash ? -1 : 1;
+	return (a->model > b->model) - (a->model < b->model);
+}
+
+/* Models with an equal matrix, whatever it is called, against the first of them. */
+static int look_inside(struct search *s, const struct content *c, size_t n, struct err *e)
+{
+	size_t strangers = 0;
+	for (size_t i = 1; i < n && strangers < CHANCES; i++) {
+		struct kinship k;
+		if (find(s->up, c[i].model) == find(s->up, c[0].model))
+			continue;
+		int rc = verify(s->in, c[0].model, c[i].model, &k, e);
+		if (rc < 0)
+			return rc;
+		if (rc)
+			join(s->up, c[0].model, c[i].model);
+		strangers += !rc;
+	}
+	return 0;
+}
+
+static int by_content(struct search *s, const struct cancel *cancel, struct err *e)
+{
+	const struct lineage_input *in = s->in;
+	cleanup_free struct content *c = mem_array(in->n * SKETCH_CONTENTS + 1, sizeof *c);
+	size_t n = 0;
+	if (!c)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < in->n; i++)
+		for (int k = 0; takes_part(&in->models[i]) && k < SKETCH_CONTENTS && in->models[i].sketch->content[k]; k++)
+			c[n++] = (struct content){in->models[i].sketch->content[k], i};
+	qsort(c, n, sizeof *c, cmp_content);
+	for (size_t i = 0, j; i < n; i = j) {
+		for (j = i + 1; j < n && c[j].hash == c[i].hash; j++)
+			;
+		if (cancel_asked(cancel))
+			return err_set(e, ECANCELED, "asked to stop");
+		int rc = look_inside(s, c + i, j - i, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 static int settle(struct search *s, const struct cancel *cancel, struct err *e)
@@ -238,6 +303,7 @@ int family_components(const struct lineage_input *in, uint32_t *family, const st
 	if (!rc)
 		rc = in->n <= BRUTE_MAX ? all_pairs(&s, cancel, e) : by_buckets(&s, cancel, e);
 	rc = rc ? rc : settle(&s, cancel, e);
+	rc = rc ? rc : by_content(&s, cancel, e);
 	free(s.doubt);
 	for (uint32_t i = 0; i < in->n; i++)
 		family[i] = find(family, i);

@@ -4,6 +4,7 @@
 #include "core/analysis/family.h"
 #include "core/analysis/lineage_internal.h"
 #include "core/analysis/neighbours.h"
+#include "core/analysis/renamed.h"
 
 #include <errno.h>
 #include <math.h>
@@ -145,6 +146,39 @@ static int fam_load(struct fam *f, const uint32_t *members, size_t n, struct err
 	return 0;
 }
 
+static bool shares_content(const struct sketch *a, const struct sketch *b)
+{
+	for (int i = 0; i < SKETCH_CONTENTS && a->content[i]; i++)
+		for (int j = 0; j < SKETCH_CONTENTS; j++)
+			if (a->content[i] == b->content[j])
+				return true;
+	return false;
+}
+
+static bool knows_places(const struct signature *ref, const struct signature *s)
+{
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (!signature_find(ref, s->parts[i].role_hash, s->parts[i].layer, s->parts[i].expert))
+			return false;
+	return true;
+}
+
+/* Parts whose names say nothing get the places of the first member with the same content. */
+static int fam_rename(struct fam *f, struct err *e)
+{
+	for (size_t m = 1; m < f->n; m++)
+		for (size_t r = 0; r < m; r++) {
+			if (!shares_content(&f->sig[m].sketch, &f->sig[r].sketch))
+				continue;
+			int rc = knows_places(&f->sig[r], &f->sig[m]) ? 0 : renamed_take(&f->sig[m], &f->sig[r]);
+			if (rc < 0)
+				return err_nomem(e);
+			f->node[m].renamed = rc > 0;
+			break;
+		}
+	return 0;
+}
+
 /* Distances are taken over the matrices inside the layers; where there are none (small networks), over all. */
 static int fam_slots(struct fam *f, struct err *e)
 {
@@ -216,7 +250,8 @@ int lineage_family(struct lineage *out, const struct lineage_input *in, const ui
 		return 0;
 	int rc = fam_load(&f, members, n, e);
 	if (!rc && f.n > 1) {
-		rc = fam_slots(&f, e);
+		rc = fam_rename(&f, e);
+		rc = rc ? rc : fam_slots(&f, e);
 		rc = rc ? rc : fam_run(&f, e);
 	}
 	lineup_release(&f.v);

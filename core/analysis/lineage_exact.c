@@ -13,6 +13,8 @@
 
 enum { TWINS_TOLD = 8 };
 
+static const double SMALL_SHARE = 0.001;	/* of values: state, biases of one element */
+
 /* 2^n for the exponents that occur here. */
 static float power(int n)
 {
@@ -51,6 +53,8 @@ struct derivation {
 	size_t equal, rounded, zeroed, extended, shrunk;	/* places */
 	size_t lost;			/* elements that rounding changed */
 	size_t zeros, elements;		/* of matrices: set to zero in child alone, and all */
+	size_t dropped;			/* places that the child does not have, told where one of the two is renamed */
+	double left_out, size;		/* their values, and the parent's in all */
 };
 
 /* One place: what happened to it, into d; false when it is something else. */
@@ -93,10 +97,16 @@ static struct derivation derive(const struct fam *f, uint32_t child, uint32_t pa
 		const struct sigpart *pc = fam_part(f, child, i), *pp = fam_part(f, parent, i);
 		if (!pc && !pp)
 			continue;
+		if (pp)
+			d.size += (double)pp->rows * (double)pp->cols;
 		if (!pc || !pp) {
 			if (s->kind == SLOT_OTHER)
 				continue;	/* tables and counters that one format keeps and another does not */
-			return d;
+			if (pc || !(f->node[child].renamed || f->node[parent].renamed))
+				return d;
+			d.dropped++;
+			d.left_out += (double)pp->rows * (double)pp->cols;
+			continue;
 		}
 		const float *c = fam_x(f, child, i), *p = fam_x(f, parent, i);
 		if (!c || !p || !derive_place(&d, s, c, p, pc, pp))
@@ -284,6 +294,14 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 		v.relation = RELATION_EXTENDED;
 		v.method = "common rows equal";
 		why = "all rows and columns of the parent stand in the child; the child has more\n";
+	} else if (d->dropped && d->left_out > SMALL_SHARE * d->size) {
+		v.relation = RELATION_PRUNED;
+		v.method = "a part of the parent";
+		why = "every tensor of the child stands in the parent, which has more\n";
+	} else if (d->dropped && !d->lost && !d->zeros) {
+		v.relation = RELATION_DUPLICATE;
+		v.method = "equal values under other names";
+		why = "the tensors have the same values, whatever they are called; a few small ones are left out\n";
 	} else if (d->zeros) {
 		v.relation = RELATION_PRUNED;
 		v.method = "non-zero values equal";
@@ -294,8 +312,8 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 	}
 	f->node[child].state = NODE_DERIVED;
 	f->node[child].parent = parent;
-	return fam_edge(f, child, parent, &v, why, "%zu parts equal, %zu rounded (%zu values), %zu with zeros (%.4g of values), %zu larger",
-			d->equal, d->rounded, d->lost, d->zeroed, d->elements ? (double)d->zeros / (double)d->elements : 0, d->extended);
+	return fam_edge(f, child, parent, &v, why, "%zu parts equal, %zu rounded (%zu values), %zu with zeros (%.4g of values), %zu larger, %zu left out",
+			d->equal, d->rounded, d->lost, d->zeroed, d->elements ? (double)d->zeros / (double)d->elements : 0, d->extended, d->dropped);
 }
 
 /* Nothing was lost: is b (equal to a) the one in the wider type than its values need? */
@@ -322,7 +340,7 @@ static int find_derived(struct fam *f, struct err *e)
 			struct derivation d = derive(f, c, p);
 			if (!d.holds || d.shrunk)
 				continue;
-			bool lossless = !d.lost && !d.zeros && !d.extended;
+			bool lossless = !d.lost && !d.zeros && !d.extended && !d.dropped;
 			if (lossless && !widened(f, c, p))
 				continue;
 			if (parent[c] == UINT32_MAX || better(f, &d, p, &how[c], parent[c])) {
@@ -347,6 +365,17 @@ static int find_derived(struct fam *f, struct err *e)
 			return rc;
 	}
 	return 0;
+}
+
+/* Nothing but a copy of quantised values lies on their lattice in every place. */
+static int add_dequantised(struct fam *f, uint32_t child, uint32_t parent)
+{
+	const struct verdict v = {RELATION_CAST, 1, 1, BASIS_WEIGHTS, "equal values in a wider type"};
+	if (f->node[child].state != NODE_TRUNK)
+		return 0;
+	f->node[child].state = NODE_DERIVED;
+	f->node[child].parent = parent;
+	return fam_edge(f, child, parent, &v, "the child has the values that the parent's quantised blocks stand for\n", "every sampled value equal");
 }
 
 /* Quantised: the nearest model of a finer type, at the distance that rounding to the child's steps makes. */
@@ -378,7 +407,11 @@ int quantised_find(struct fam *f, struct err *e)
 				}
 			}
 			double rel = p2 > 0 ? sqrt(d2 / p2) : INFINITY;
-			if (rel < least) {
+			if (rel == 0) {
+				int rc = add_dequantised(f, p, c);
+				if (rc)
+					return rc;
+			} else if (rel < least) {
 				second = least;
 				least = rel;
 				best = p;

@@ -22,6 +22,7 @@ struct node {
 	uint64_t values;		/* hash of all values and shapes, not of stored types */
 	uint64_t types;			/* hash of stored types */
 	bool quantised, permuted;
+	bool renamed;			/* its parts' places are another member's, whose values they have */
 	double clock;			/* of training: unseen rows of the head; NAN: not known */
 	double counter;			/* batches seen, as normalisation layers count them; NAN */
 	double norm;			/* sum of squares over the matrices common to the family */

@@ -1,10 +1,12 @@
 /* Aligned walks over two signatures, and kinship. */
 #include "core/analysis/pair.h"
 
-#include "core/analysis/sample.h"
+#include "core/analysis/renamed.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { CONSTANTS = 2 };	/* equal matrices that may be no kinship */
 
 void pair_init(struct pair *p, const struct signature *a, const struct signature *b)
 {
@@ -185,26 +187,55 @@ static int cmp_double(const void *a, const void *b)
 /* Does this place say anything of kinship? */
 static bool telling(const struct pair *p)
 {
-	size_t n = strlen(p->pa->role);
-	return p->nr >= 2 && p->nc >= 2 && p->n >= 64 && !(p->pa->flags & SIGPART_INTEGER) && p->pa->nonfinite == 0 && p->pb->nonfinite == 0 &&
-	       !(n > 7 && !strcmp(p->pa->role + n - 7, ".lora_a"));
+	return p->nr >= 2 && p->nc >= 2 && p->n >= 64 && part_is_telling(p->pa) && part_is_telling(p->pb);
 }
 
-static void add_part(struct kinship *k, const struct pair *p, double *cosines)
+/* What a walk over a pair finds. */
+struct found {
+	double *cosines;
+	double size, equal;		/* elements of the parts, and of those that are equal */
+	double z, cosine;		/* the best of the equal ones */
+	const struct sigpart *best;
+};
+
+static void add_part(struct kinship *k, struct found *f, const struct pair *p)
 {
 	const struct sigpart *a = p->pa, *b = p->pb;
 	if (!telling(p) || part_is_table(a) || part_is_table(b))
 		return;
-	double c = grid_cosine(p->x, p->y, p->nr, p->nc), z = c * sqrt((double)p->n);
-	cosines[k->parts++] = c;
-	bool equal = all_equal(p);
-	k->equal += equal;
+	double c = grid_cosine(p->x, p->y, p->nr, p->nc), z = c * sqrt((double)p->n), size = (double)a->rows * (double)a->cols;
+	f->cosines[k->parts++] = c;
+	f->size += size;
+	if (all_equal(p)) {
+		k->equal++;
+		f->equal += size;
+		if (!f->best || z > f->z) {
+			f->best = a;
+			f->z = z;
+			f->cosine = c;
+		}
+		return;
+	}
 	bool rows = a->sorted_rows && a->sorted_rows == b->sorted_rows, cols = a->sorted_cols && a->sorted_cols == b->sorted_cols;
-	k->permuted += !equal && a->rows == b->rows && a->cols == b->cols && ((a->sorted_all && a->sorted_all == b->sorted_all) || rows || cols);
+	k->permuted += a->rows == b->rows && a->cols == b->cols && ((a->sorted_all && a->sorted_all == b->sorted_all) || rows || cols);
 	if (!k->best || z > k->z) {
 		k->best = a;
 		k->z = z;
 		k->cosine = c;
+	}
+}
+
+/* Equal parts decide, unless they are few and small and all others, two at least, have nothing in common. */
+static void weigh_equal(struct kinship *k, const struct found *f)
+{
+	size_t others = k->parts - k->equal;
+	bool alone = others >= 2 && k->equal <= CONSTANTS && 2 * f->equal < f->size;
+	if (alone && !kinship_holds(k)) {
+		k->constants = k->equal;
+	} else if (f->best && (!k->best || f->z > k->z)) {
+		k->best = f->best;
+		k->z = f->z;
+		k->cosine = f->cosine;
 	}
 }
 
@@ -214,13 +245,15 @@ int kinship_of(struct kinship *k, const struct signature *a, const struct signat
 	cleanup_free double *cosines = mem_array(MIN(a->n_parts, b->n_parts) + 1, sizeof *cosines);
 	if (!cosines)
 		return err_nomem(e);
+	struct found f = {.cosines = cosines};
 	struct pair p;
 	pair_init(&p, a, b);
 	while (pair_next(&p))
-		add_part(k, &p, cosines);
+		add_part(k, &f, &p);
 	pair_release(&p);
 	if (p.failed)
 		return err_nomem(e);
+	weigh_equal(k, &f);
 	if (k->parts) {
 		qsort(cosines, k->parts, sizeof *cosines, cmp_double);
 		k->median = cosines[k->parts / 2];

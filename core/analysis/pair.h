@@ -33,8 +33,10 @@ struct kinship {
 	size_t parts;			/* matrices compared */
 	size_t permuted;		/* matrices whose sorted values agree while the values do not */
 	size_t equal;			/* matrices equal at all sampled positions */
+	size_t constants;		/* of these: taken for constants that both were made with, they say nothing */
 	const struct sigpart *best;	/* of a; NULL: nothing to compare */
 };
+/* A few equal matrices among many that have nothing in common are no kinship: a filter bank, a table. */
 int kinship_of(struct kinship *k, const struct signature *a, const struct signature *b, struct err *e);
 
 /* What is kin: z and cosine above what chance and likeness of task give (lineage-lab: unrelated z <= 3.7, cosine <= .04). */

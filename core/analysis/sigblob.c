@@ -118,6 +118,7 @@ int signature_encode(const struct signature *s, struct buf *out, struct err *e)
 	put64(out, s->sketch.shape);
 	put32(out, s->sketch.parts);
 	put64(out, s->sketch.invariant);
+	put(out, s->sketch.content, sizeof s->sketch.content);
 	for (size_t i = 0; i < s->n_parts; i++) {
 		if (i && s->parts[i].role_hash == s->parts[i - 1].role_hash)
 			continue;
@@ -250,6 +251,7 @@ static int get_head(struct cursor *c, struct signature *s, uint32_t *roles, uint
 	s->sketch.shape = get64(c);
 	s->sketch.parts = get32(c);
 	s->sketch.invariant = get64(c);
+	get(c, s->sketch.content, sizeof s->sketch.content);
 	for (int i = 0; i < SKETCH_BLOCKS; i++)
 		if (!(s->sketch.scale[i] >= 0 && s->sketch.scale[i] <= 1))
 			return err_at(e, EINVAL, c->at, "signature: a sketch's scale must lie in 0..1");

@@ -21,10 +21,11 @@
 #include "core/lake/canon.h"
 
 enum {
-	SIGNATURE_VERSION = 1,
+	SIGNATURE_VERSION = 2,
 	SIGNATURE_MAX = 1500000,	/* bytes encoded */
 	SKETCH_BLOCKS = 4,
 	SKETCH_DIMS = 240,		/* a block; int8 each */
+	SKETCH_CONTENTS = 6,
 };
 
 /* At most 1 KiB: four count sketches (Charikar et al. 2002) of the normalised grid, of the parts
@@ -36,6 +37,7 @@ struct sketch {
 	uint32_t parts;			/* 0: nothing to compare (no readable tensors) */
 	uint32_t reserved;
 	uint64_t invariant;		/* of all matrices' sorted values: equal for copies permuted in any way; 0: not known */
+	uint32_t content[SKETCH_CONTENTS];	/* smallest hashes of whole matrices' values, ascending: equal ones are looked into; 0: none */
 };
 
 enum { SIGPART_QUANTISED = 1, SIGPART_WHOLE = 2 /* the grid is all of it */, SIGPART_INTEGER = 4, SIGPART_VECTOR = 8 /* one column */ };

@@ -5,6 +5,7 @@
 #include "core/analysis/sketch.h"
 
 #include "core/analysis/pair.h"
+#include "core/analysis/renamed.h"
 #include "core/analysis/sample.h"
 
 #include <math.h>
@@ -126,14 +127,31 @@ static uint64_t invariant_hash(const struct signature *s)
 	return h;
 }
 
+/* The smallest hashes of contents: models that share many share some of these (bottom-k, Broder 1997). */
+static void add_content(struct sketch *out, const struct sigpart *p)
+{
+	uint32_t h = (uint32_t)(hash_mix(p->content) >> 32);
+	size_t at = SKETCH_CONTENTS;
+	if (!p->content || !h || !part_is_telling(p))
+		return;
+	while (at > 0 && (!out->content[at - 1] || out->content[at - 1] > h))
+		at--;
+	if (at == SKETCH_CONTENTS || (at > 0 && out->content[at - 1] == h))
+		return;
+	memmove(out->content + at + 1, out->content + at, (SKETCH_CONTENTS - 1 - at) * sizeof *out->content);
+	out->content[at] = h;
+}
+
 void sketch_of(struct sketch *out, const struct signature *s)
 {
 	double acc[SKETCH_BLOCKS][SKETCH_DIMS];
 	memset(acc, 0, sizeof acc);
 	memset(out, 0, sizeof *out);
 	for (size_t i = 0; i < s->n_parts; i++)
-		if (sketched(&s->parts[i]) && !part_is_table(&s->parts[i]))
+		if (sketched(&s->parts[i]) && !part_is_table(&s->parts[i])) {
 			add_part(acc, &s->parts[i], s->layers);
+			add_content(out, &s->parts[i]);
+		}
 	for (int b = 0; b < SKETCH_BLOCKS; b++) {
 		double top = 0;
 		for (int i = 0; i < SKETCH_DIMS; i++)

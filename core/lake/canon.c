@@ -338,7 +338,9 @@ static uint32_t rope_heads(const struct maker *m, const struct role_entry *re, c
 
 	if (!(re->flags & (ROLE_ROPE_Q | ROLE_ROPE_K)) || !(m->s->rope || re->flags & ROLE_META))
 		return 0;
-	if (m->h->head_dim && p->rows % m->h->head_dim == 0)
+	if (m->h->head_dim && p->rows % m->h->head_dim)
+		return 0;	/* not whole heads: a piece of a tensor, whose order cannot be known */
+	if (m->h->head_dim)
 		heads = p->rows / m->h->head_dim;
 	return heads && heads <= UINT32_MAX && p->rows % (2 * heads) == 0 ? (uint32_t)heads : 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "core/analysis/dna.h"
 #include "core/analysis/pair.h"
+#include "core/analysis/renamed.h"
 #include "core/base/mem.h"
 #include "core/job/store.h"
 #include "core/tree/config_changes.h"
@@ -123,6 +124,8 @@ static void kinship_lines(struct summary *s, const struct dna *d, const struct k
 	buf_str(s->out, " (0 identical, 1 unrelated); median cosine ");
 	buf_num(s->out, d->median_cosine);
 	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", k->equal, k->parts);
+	if (k->constants)
+		buf_str(s->out, "             the others have nothing in common: what is equal is taken for a constant, as a filter bank\n");
 }
 
 static int verdict(struct summary *s)
@@ -366,6 +369,8 @@ int render_diff_summary(struct render *r)
 	if (rc < 0)
 		return rc;
 	rc = store_get_signature(tree_catalog(r->tree), r->other->id, &s.other, r->err);
+	if (!rc && renamed_take(&s.other, &s.this) < 0)
+		rc = err_nomem(r->err);
 	if (!rc && !(rc = two_open(r, &s.two))) {
 		rc = compose(&s);
 		two_release(&s.two);

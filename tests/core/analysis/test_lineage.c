@@ -5,6 +5,7 @@
 
 #include "core/analysis/dna.h"
 #include "core/analysis/lineage.h"
+#include "core/analysis/pair.h"
 
 #include <errno.h>
 #include <math.h>
@@ -206,6 +207,97 @@ static void bad_members_harm_nobody(void **state)
 	done(&k);
 }
 
+static void rename_parts(struct signature *s, const char *prefix)
+{
+	for (size_t i = 0; i < s->n_parts; i++) {
+		struct sigpart *p = &s->parts[i];
+		p->role = arena_printf(&s->arena, "%s%zu", prefix, i);
+		assert_non_null(p->role);
+		p->role_hash = sample_role_hash(p->role);
+		p->layer = -1;
+	}
+	s->layers = 0;
+}
+
+static void names_that_say_nothing(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), other = base(&k, 99), copy = step(&k, b, 0, 0), piece = step(&k, b, 0, 0);
+	uint32_t changed = step(&k, other, 0, 0);
+	k.s[piece].n_parts -= 8;
+	rename_parts(&k.s[copy], "node_");
+	rename_parts(&k.s[piece], "x.");
+	rename_parts(&k.s[changed], "y.");
+	for (size_t i = 3; i < k.s[changed].n_parts; i++)	/* three equal matrices are not half of a model */
+		k.s[changed].parts[i].v[0] += 1;
+	made_finish(&k.s[copy]);
+	made_finish(&k.s[piece]);
+	made_finish(&k.s[changed]);
+	for (size_t turn = 0; turn < 3; turn += 2) {
+		run(&k, turn);
+		expect(&k, b, a, RELATION_FINETUNE);
+		expect(&k, copy, b, RELATION_DUPLICATE);
+		expect(&k, piece, b, RELATION_PRUNED);
+		assert_null(edge(&k, changed, other));
+		lineage_release(&k.l);
+	}
+	done(&k);
+}
+
+static void shared_constants_are_no_kinship(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), other = base(&k, 99);
+	for (size_t i = 0; i < k.s[a].n_parts; i++) {
+		const struct sigpart *p = &k.s[a].parts[i];
+		if (p->layer >= 0 || p->nc < 2)
+			continue;
+		for (uint32_t m = b; m <= other; m++)	/* all that the sketch has outside the layers */
+			memcpy(k.s[m].parts[i].v, p->v, (size_t)p->nr * p->nc * sizeof *p->v);
+	}
+	made_finish(&k.s[b]);
+	made_finish(&k.s[other]);
+	assert_true(sketch_z(&k.s[a].sketch, &k.s[other].sketch) > 9);
+	run(&k, 0);
+	expect(&k, b, a, RELATION_FINETUNE);
+	assert_null(edge(&k, other, a));
+	assert_null(edge(&k, a, other));
+	struct dna d;
+	assert_int_equal(dna_compare(&d, &k.s[other], &k.s[a], NULL, 0, 1, NULL, NULL), 0);
+	assert_int_equal(d.verdict, DNA_UNRELATED);
+	assert_true(d.z < KIN_Z);
+	done(&k);
+}
+
+static void dequantised_copies(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), quantised = step(&k, a, 0, 0), plain;
+	for (size_t i = 0; i < k.s[quantised].n_parts; i++) {
+		struct sigpart *p = &k.s[quantised].parts[i];
+		if (p->nc < 2)
+			continue;
+		p->dtype = DTYPE_Q8_0;
+		p->flags |= SIGPART_QUANTISED;
+		for (size_t j = 0; j < (size_t)p->nr * p->nc; j++)
+			p->v[j] = (float)lrintf(p->v[j] * 1024) / 1024;
+	}
+	made_finish(&k.s[quantised]);
+	plain = step(&k, quantised, 0, 0);
+	for (size_t i = 0; i < k.s[plain].n_parts; i++) {
+		k.s[plain].parts[i].dtype = DTYPE_F32;
+		k.s[plain].parts[i].flags &= (uint8_t)~SIGPART_QUANTISED;
+	}
+	made_finish(&k.s[plain]);
+	run(&k, 0);
+	expect(&k, quantised, a, RELATION_QUANTIZED);
+	expect(&k, plain, quantised, RELATION_CAST);
+	done(&k);
+}
+
 static void verdicts(void **state)
 {
 	(void)state;
@@ -230,7 +322,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations), cmocka_unit_test(merges_and_their_weights),
-		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(verdicts),
+		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
+		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
