@@ -15,6 +15,8 @@ enum {
 	CHUNK = 32768,			/* of stored bytes decoded at a time: stays in the first-level cache */
 	WARNINGS = 1000,		/* kept a model; a hostile file could make millions */
 	ARENA_LIMIT = 1 << 30,
+	INFLATED = 64 << 20,		/* bytes that opening may inflate, and */
+	INFLATED_TIMES = 16,		/* these for each of the files' own */
 };
 
 const struct format *const formats[] = {
@@ -107,14 +109,31 @@ static int read_heads(struct weights *w, unsigned char *heads, struct err *e)
 	return 0;
 }
 
+/* A small archive can hold very long entries, and be read to and fro: the work is bounded by what there is on disk. */
+static int allow_inflating(struct weights *w, struct err *e)
+{
+	uint64_t size = 0;
+	w->inflatable = arena_alloc(&w->arena, sizeof *w->inflatable);
+	if (!w->inflatable)
+		return err_nomem(e);
+	for (size_t i = 0; i < w->n_files; i++)
+		size += MIN(w->files[i].io.size, UINT64_MAX / 64 / w->n_files);
+	*w->inflatable = INFLATED + INFLATED_TIMES * size;
+	return 0;
+}
+
 static int open_files(struct weights *w, struct err *e)
 {
 	cleanup_free unsigned char *heads = mem_array(w->n_files, HEAD);
 	if (!heads)
 		return err_nomem(e);
-	int r = read_heads(w, heads, e);
+	int r = allow_inflating(w, e);
+	if (!r)
+		r = read_heads(w, heads, e);
 	if (!r)
 		r = w->format->open(w, e);
+	if (!r)
+		*w->inflatable = UINT64_MAX;
 	for (size_t i = 0; i < w->n_files; i++)
 		w->files[i].head = NULL;
 	if (r < 0 && e && e->code)

@@ -68,6 +68,7 @@ struct weights {
 	struct hazard *hazards;
 	size_t n_hazards;
 	const struct beside *beside;	/* while opening: how to open what lies beside the files, or NULL */
+	uint64_t *inflatable;		/* while opening: bytes that may still be inflated; then without bound */
 	uint32_t reading;		/* while opening: the file that an error is about (weights_open puts its path in front) */
 	void *priv;			/* the format's own, in the arena or released by format->close */
 };

@@ -12,8 +12,13 @@
 int pickle_init(struct pickle *p, struct source src, struct weights *w, const char *file, struct arena *a, struct err *e)
 {
 	*p = (struct pickle){.src = src, .w = w, .file = file, .arena = a};
-	p->machine = mem_alloc(sizeof *p->machine);
-	return p->machine ? 0 : err_nomem(e);
+	size_t window = (size_t)MIN(src.size, (uint64_t)PICKLE_WINDOW);
+	p->machine = mem_alloc(sizeof *p->machine + window);
+	if (!p->machine)
+		return err_nomem(e);
+	p->machine->win_size = window;
+	p->machine->nested = src.size > UINT64_MAX / 4 ? UINT64_MAX : src.size * 4;
+	return 0;
 }
 
 void pickle_release(struct pickle *p)
@@ -23,6 +28,7 @@ void pickle_release(struct pickle *p)
 	free(p->machine->stack);
 	free(p->machine->marks);
 	free(p->machine->memo);
+	free(p->machine->globals);
 	free(p->machine);
 	p->machine = NULL;
 }
@@ -308,55 +314,37 @@ static int text_value(struct pickle *p, unsigned char op)
 
 /* --- globals and calls --- */
 
-static int push_global(struct pickle *p, const char *module, const char *name)
-{
-	struct pickle_machine *m = p->machine;
-	enum dtype unused;
-	struct pick *v = pick_new(p, PICK_GLOBAL, m->e);
-	if (!v)
-		return -m->e->code;
-	v->global.module = module;
-	v->global.name = name;
-	v->means = pickle_meaning(module, name, p->script, &unused);
-	if (v->means == MEANS_UNKNOWN) {
-		char what[300];
-		snprintf(what, sizeof what, "%.120s.%.120s", module, name);
-		int r = pickle_hazard(p, "pickle-global", m->at, true, what, m->e);
-		if (r < 0)
-			return r;
-	}
-	return push(p, v);
-}
-
 static int text_global(struct pickle *p)
 {
-	const char *s;
-	size_t n;
-	char *part[2];
-	for (int i = 0; i < 2; i++) {
-		int r = pickle_take_line(p, &s, &n);
-		if (r < 0)
-			return r;
-		part[i] = arena_strndup(p->arena, s, n);
-		if (!part[i])
-			return err_nomem(p->machine->e);
-	}
-	return push_global(p, part[0], part[1]);
+	const char *module, *name;
+	char kept[PICKLE_NAME];
+	size_t n, m;
+	struct pick *v;
+	int r = pickle_take_line(p, &module, &n);
+	if (r < 0)
+		return r;
+	memcpy(kept, module, MIN(n, sizeof kept));	/* the window may move */
+	r = pickle_take_line(p, &name, &m);
+	if (!r)
+		r = pickle_global(p, kept, n, name, m, &v);
+	return r < 0 ? r : push(p, v);
 }
 
 static int stack_global(struct pickle *p)
 {
-	struct pick *module, *name;
+	struct pick *module, *name, *v;
 	int r = pop(p, &name);
 	if (!r)
 		r = pop(p, &module);
 	if (r < 0)
 		return r;
 	if (name->kind != PICK_STR || module->kind != PICK_STR) {
-		r = pickle_hazard(p, "pickle-global", p->machine->at, true, "a global whose name is not a string", p->machine->e);
+		r = pickle_hazard(p, "pickle-global", TOLD_NO_STRING, p->machine->at,
+				  "a global whose name is not a string", p->machine->e);
 		return r < 0 ? r : pickle_bad(p, "a global's name that is not a string");
 	}
-	return push_global(p, module->str.s, name->str.s);
+	r = pickle_global(p, module->str.s, module->str.len, name->str.s, name->str.len, &v);
+	return r < 0 ? r : push(p, v);
 }
 
 static int call(struct pickle *p, struct pick *callable, struct pick *args, bool construct)
@@ -441,7 +429,8 @@ static int extension(struct pickle *p, size_t width)
 	uint64_t code;
 	int r = pickle_take_number(p, width, &code);
 	if (!r)
-		r = pickle_hazard(p, "pickle-extension", p->machine->at, true, "a global by its number in copyreg's registry", p->machine->e);
+		r = pickle_hazard(p, "pickle-extension", TOLD_EXTENSION, p->machine->at,
+				  "a global by its number in copyreg's registry", p->machine->e);
 	return r < 0 ? r : push_new(p, PICK_NONE);
 }
 
@@ -577,14 +566,25 @@ static int simple(struct pickle *p, unsigned char op, bool *known)
 	}
 }
 
+/* Clearing costs no more than filling did, however many small pickles follow a large one. */
+static void forget(struct pickle_machine *m)
+{
+	if (m->memo_n < m->memo_size / 8) {
+		free(m->memo);
+		m->memo = NULL;
+		m->memo_size = 0;
+	} else if (m->memo) {
+		memset(m->memo, 0, m->memo_size * sizeof *m->memo);
+	}
+	m->memo_n = m->n = m->n_marks = 0;
+}
+
 int pickle_load(struct pickle *p, struct pick **root, struct err *e)
 {
 	struct pickle_machine *m = p->machine;
 	struct err local = ERR_INIT;
 	m->e = e ? e : &local;
-	m->n = m->n_marks = m->memo_n = 0;
-	if (m->memo)
-		memset(m->memo, 0, m->memo_size * sizeof *m->memo);
+	forget(m);
 	for (;;) {
 		const unsigned char *b;
 		m->at = p->pos;

@@ -5,13 +5,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-int pickle_hazard(struct pickle *p, const char *kind, uint64_t at, bool runs, const char *what, struct err *e)
+int pickle_hazard(struct pickle *p, const char *kind, unsigned bit, uint64_t at, const char *what, struct err *e)
 {
+	if (p->machine->told & bit)
+		return 0;
+	p->machine->told |= bit;
 	for (size_t i = 0; i < p->w->n_hazards && i < 256; i++)	/* each name once a file */
 		if (p->w->hazards[i].file == p->file && !strcmp(p->w->hazards[i].kind, kind) && !strcmp(p->w->hazards[i].detail, what))
 			return 0;
 	uint64_t pos = source_pos(&p->src, at);
-	return weights_hazard(p->w, p->file, kind, pos == ERR_NOPOS ? at : pos, runs, "%s", what) < 0 ? err_nomem(e) : 0;
+	int r = weights_hazard(p->w, p->file, kind, pos == ERR_NOPOS ? at : pos, true, "%s", what);
+	return r < 0 ? err_nomem(e) : 0;
 }
 
 static struct pick *object(struct pickle *p, struct pick *cls, struct pick *args, struct err *e)
@@ -355,12 +359,22 @@ static int read_nested(struct pickle *inner, struct pick **out, struct err *e)
 	return 0;
 }
 
+/* The same bytes may be named any number of times; in a file that was saved each is there once. */
+static bool is_paid(struct pickle *p, uint64_t size)
+{
+	uint64_t cost = size > UINT64_MAX / 2 ? size : size + 128;
+	if (cost > p->machine->nested)
+		return false;
+	p->machine->nested -= cost;
+	return true;
+}
+
 static int load_nested(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
 {
 	struct source src;
 	struct pickle inner;
 	int r = 1;
-	if (p->depth < 2 && source_of(p, arg(args, 0), &src)) {
+	if (p->depth < 2 && source_of(p, arg(args, 0), &src) && is_paid(p, src.size)) {
 		r = pickle_init(&inner, src, p->w, p->file, p->arena, e);
 		inner.depth = p->depth + 1;
 		if (!r)
@@ -369,7 +383,7 @@ static int load_nested(struct pickle *p, struct pick *callable, struct pick *arg
 	}
 	if (r <= 0)
 		return r;
-	r = pickle_hazard(p, "pickle-global", at, true, "torch.storage._load_from_bytes", e);
+	r = pickle_hazard(p, "pickle-global", TOLD_NESTED, at, "torch.storage._load_from_bytes", e);
 	return r < 0 ? r : give_object(p, callable, args, out, e);
 }
 
@@ -401,7 +415,7 @@ static int new_object(struct pickle *p, struct pick *callable, struct pick *args
 int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
 {
 	if (callable->kind != PICK_GLOBAL) {
-		int r = pickle_hazard(p, "pickle-call", at, true, "a call of a computed value", e);
+		int r = pickle_hazard(p, "pickle-call", TOLD_CALL, at, "a call of a computed value", e);
 		return r < 0 ? r : give_object(p, callable, args, out, e);
 	}
 	switch (callable->means) {

@@ -1,6 +1,9 @@
 /* The allow-list of globals, and what each of them means. Whole names only: prefixes hide functions. */
 #include "core/format/pickle_internal.h"
 
+#include "core/base/hash.h"
+
+#include <stdio.h>
 #include <string.h>
 
 struct known { const char *module, *name; enum pick_meaning means; };
@@ -170,7 +173,7 @@ enum pick_meaning pickle_meaning(const char *module, const char *name, bool scri
 		return *module == 't' ? MEANS_DTYPE : MEANS_OPAQUE;
 	}
 	for (size_t i = 0; i < COUNT(list); i++)
-		if (!strcmp(list[i].module, module) && !strcmp(list[i].name, name))
+		if (list[i].module[0] == module[0] && !strcmp(list[i].name, name) && !strcmp(list[i].module, module))
 			return list[i].means;
 	if (script && is_script(module))
 		return MEANS_SCRIPT_CLASS;
@@ -183,4 +186,83 @@ enum dtype pickle_dtype_of(const struct pick *global)
 	if (global && global->kind == PICK_GLOBAL)
 		pickle_meaning(global->global.module, global->global.name, false, &d);
 	return d;
+}
+
+/* --- each global once --- */
+
+static struct seen_global *slot(const struct pickle_machine *m, uint64_t hash, const char *module, const char *name)
+{
+	size_t i = hash & (m->globals_size - 1);
+	for (; m->globals[i].value; i = (i + 1) & (m->globals_size - 1)) {
+		const struct pick *v = m->globals[i].value;
+		if (m->globals[i].hash == hash && !strcmp(v->global.module, module) && !strcmp(v->global.name, name))
+			break;
+	}
+	return &m->globals[i];
+}
+
+static int more_slots(struct pickle_machine *m)
+{
+	size_t old_size = m->globals_size, size = old_size ? old_size * 2 : 32;
+	struct seen_global *old = m->globals, *fresh = mem_array(size, sizeof *fresh);
+	if (!fresh)
+		return err_nomem(m->e);
+	m->globals = fresh;
+	m->globals_size = size;
+	for (size_t i = 0; i < old_size; i++)
+		if (old[i].value)
+			*slot(m, old[i].hash, old[i].value->global.module, old[i].value->global.name) = old[i];
+	free(old);
+	return 0;
+}
+
+/* As C strings; what is longer than any name that is known, or has a NUL inside, means nothing. */
+static struct pick *make(struct pickle *p, const char *module, const char *name, bool odd)
+{
+	enum dtype unused;
+	struct pick *v = pick_new(p, PICK_GLOBAL, p->machine->e);
+	if (!v)
+		return NULL;
+	v->global.module = arena_strdup(p->arena, module);
+	v->global.name = arena_strdup(p->arena, name);
+	if (!v->global.module || !v->global.name) {
+		err_nomem(p->machine->e);
+		return NULL;
+	}
+	v->means = odd ? MEANS_UNKNOWN : pickle_meaning(module, name, p->script, &unused);
+	return v;
+}
+
+static bool take_name(const char *s, size_t n, char out[PICKLE_NAME])
+{
+	size_t m = MIN(n, (size_t)PICKLE_NAME - 1);
+	memcpy(out, s, m);
+	out[m] = 0;
+	return m < n || memchr(s, 0, n);
+}
+
+int pickle_global(struct pickle *p, const char *module, size_t module_len, const char *name, size_t name_len,
+		  struct pick **out)
+{
+	struct pickle_machine *m = p->machine;
+	char mod[PICKLE_NAME], nam[PICKLE_NAME], what[PICKLE_NAME];
+	bool odd = take_name(module, module_len, mod);
+	odd |= take_name(name, name_len, nam);
+	/* names are anyone's choice: the seed keeps them from being chosen to collide */
+	uint64_t hash = hash64(mod, strlen(mod), (uintptr_t)m) ^ hash_mix(hash64(nam, strlen(nam), odd));
+	if ((m->globals_n + 1) * 2 > m->globals_size && more_slots(m) < 0)
+		return -m->e->code;
+	struct seen_global *s = slot(m, hash, mod, nam);
+	*out = s->value;
+	if (s->value)
+		return 0;
+	*out = make(p, mod, nam, odd);
+	if (!*out)
+		return -m->e->code;
+	*s = (struct seen_global){hash, *out};
+	m->globals_n++;
+	if ((*out)->means != MEANS_UNKNOWN)
+		return 0;
+	snprintf(what, sizeof what, "%.120s.%.120s", mod, nam);
+	return pickle_hazard(p, "pickle-global", 0, m->at, what, m->e);
 }

@@ -3,9 +3,11 @@
 /* Between pickle.c (the opcodes), pickle_globals.c (the allow-list) and pickle_build.c (what calls make). */
 #include "core/format/pickle.h"
 
-enum { PICKLE_WINDOW = 65536 };
+enum { PICKLE_WINDOW = 65536, PICKLE_NAME = 300 /* no module or name that is known is longer */ };
 
 struct memo { uint64_t key; struct pick *value; };	/* value NULL: free */
+
+struct seen_global { uint64_t hash; struct pick *value; };	/* value NULL: free */
 
 struct pickle_machine {
 	struct pick **stack;
@@ -14,11 +16,15 @@ struct pickle_machine {
 	size_t n_marks, marks_cap;
 	struct memo *memo;
 	size_t memo_n, memo_size;	/* a power of two */
+	struct seen_global *globals;	/* each is looked up and told once */
+	size_t globals_n, globals_size;
+	unsigned told;			/* bits: hazards of other kinds that were told */
+	uint64_t nested;		/* bytes of pickles in pickles that may still be read */
 	uint64_t at;			/* offset of the opcode being run */
 	struct err *e;
 	uint64_t win;			/* offset of buf */
-	size_t win_len;
-	unsigned char buf[PICKLE_WINDOW];
+	size_t win_len, win_size;	/* of what is in buf; of buf */
+	unsigned char buf[];
 };
 
 /* "pickle: WHAT at byte …" of the operation being run; EINVAL. */
@@ -51,7 +57,11 @@ int pickle_construct(struct pickle *p, struct pick *cls, struct pick *args, stru
 int pickle_set_state(struct pickle *p, struct pick *v, struct pick *state, struct err *e);
 /* BINPERSID/PERSID */
 int pickle_persistent(struct pickle *p, struct pick *id, struct pick **out, struct err *e);
-/* Tell of something that a loader would run. */
-int pickle_hazard(struct pickle *p, const char *kind, uint64_t at, bool runs, const char *what, struct err *e);
+/* A global by its name, made once: the same value every time. */
+int pickle_global(struct pickle *p, const char *module, size_t module_len, const char *name, size_t name_len,
+		  struct pick **out);
+/* Tell of something that a loader would run. `bit` of machine->told: say it once, 0: each name once. */
+enum { TOLD_CALL = 1, TOLD_EXTENSION = 2, TOLD_NO_STRING = 4, TOLD_NESTED = 8 };
+int pickle_hazard(struct pickle *p, const char *kind, unsigned bit, uint64_t at, const char *what, struct err *e);
 
 #endif

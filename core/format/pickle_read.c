@@ -21,7 +21,7 @@ int pickle_take(struct pickle *p, size_t n, const unsigned char **out)
 	if (p->pos > p->src.size || n > p->src.size - p->pos)
 		return pickle_bad(p, "it ends in the middle of the operation");
 	if (p->pos < m->win || p->pos + n > m->win + m->win_len) {
-		size_t len = (size_t)MIN(p->src.size - p->pos, (uint64_t)PICKLE_WINDOW);
+		size_t len = (size_t)MIN(p->src.size - p->pos, (uint64_t)m->win_size);
 		m->win_len = 0;
 		int r = source_pread(&p->src, m->buf, len, p->pos, m->e);
 		if (r < 0)

@@ -15,7 +15,6 @@ enum {
 	NESTED = 2,			/* archives in archives */
 	CHECKED = 16 << 20,		/* pickles up to this size have their checksum looked at */
 	JSON_MAX = 64 << 20,
-	INFLATED_MAX = 512u << 20,
 };
 
 static int locate(const struct torch_part *t, const struct pick_storage *s, struct source *out, struct err *e)
@@ -50,21 +49,9 @@ struct archive {
 	struct zip *zip;
 	const char *top;		/* the directory that all of torch's entries are in: "archive/" */
 	int depth;
-	uint64_t *budget;		/* bytes of deflated pickles that are still looked into */
 	bool script;
 	struct err *e;
 };
-
-/* A small archive can hold very long pickles: their sum is bounded. */
-static int spend(struct archive *a, const struct zip_entry *t)
-{
-	if (!t->method)
-		return 0;
-	if (t->size > *a->budget)
-		return err_set(a->e, EFBIG, "%.120s: more than %u MiB of deflated pickles", t->name, INFLATED_MAX >> 20);
-	*a->budget -= t->size;
-	return 0;
-}
 
 static int check_sum(struct archive *a, const struct zip_entry *t)
 {
@@ -95,9 +82,7 @@ static int load_pickle(struct archive *a, const struct zip_entry *t, bool tensor
 	struct pickle p = {0};
 	struct pick *root;
 	struct source src;
-	int r = spend(a, t);
-	if (!r)
-		r = check_sum(a, t);
+	int r = check_sum(a, t);
 	if (!r)
 		r = zip_source(t, &src, a->e);
 	if (r < 0)
@@ -168,7 +153,8 @@ static int look_at_json(struct archive *a, const struct zip_entry *t)
 			      "%.120s: pickled objects in JSON", t->name) < 0 ? err_nomem(a->e) : 0;
 }
 
-static int open_zip(struct weights *w, uint32_t file, struct source src, const char *prefix, int depth, uint64_t *budget, struct err *e);
+static int open_zip(struct weights *w, uint32_t file, struct source src, const char *prefix, int depth,
+		    struct err *e);
 
 static int open_nested(struct archive *a, const struct zip_entry *t, const struct source *src, bool zip)
 {
@@ -182,9 +168,8 @@ static int open_nested(struct archive *a, const struct zip_entry *t, const struc
 	const char *prefix = whole ? a->prefix : arena_printf(&a->w->arena, "%s%.*s.", a->prefix, (int)MIN(n, (size_t)200), base);
 	if (!prefix)
 		return err_nomem(a->e);
-	int r = spend(a, t);
-	return r < 0 ? r : zip ? open_zip(a->w, a->file, *src, prefix, a->depth - 1, a->budget, a->e)
-			       : torch_open_legacy(a->w, a->file, *src, prefix, a->e);
+	return zip ? open_zip(a->w, a->file, *src, prefix, a->depth - 1, a->e)
+		   : torch_open_legacy(a->w, a->file, *src, prefix, a->e);
 }
 
 /* An entry that is not torch's own: a nested archive, a pickle that something may load, or neither. */
@@ -218,7 +203,8 @@ static int look_at_others(struct archive *a)
 		int r = look_at_other(a, &a->zip->entries[i]);
 		if (r == -EINVAL || r == -ENOTSUP || r == -EFBIG) {
 			a->w->n_tensors = tensors;
-			if (weights_warn(a->w, a->path, "entry", "%.120s: %s", a->zip->entries[i].name, a->e->msg) < 0)
+			if (weights_warn(a->w, a->path, r == -EFBIG ? "too large" : "entry", "%.120s: %s",
+					 a->zip->entries[i].name, a->e->msg) < 0)
 				return err_nomem(a->e);
 			*a->e = ERR_INIT;
 			r = 0;
@@ -280,13 +266,14 @@ static int open_entries(struct archive *a)
 	return r;
 }
 
-static int open_zip(struct weights *w, uint32_t file, struct source src, const char *prefix, int depth, uint64_t *budget, struct err *e)
+static int open_zip(struct weights *w, uint32_t file, struct source src, const char *prefix, int depth,
+		    struct err *e)
 {
 	struct zip *z = stored_zip(w, e);
 	if (!z)
 		return -e->code;
-	struct archive a = {.w = w, .file = file, .path = w->files[file].path, .prefix = prefix, .zip = z, .depth = depth,
-			    .budget = budget, .e = e};
+	struct archive a = {.w = w, .file = file, .path = w->files[file].path, .prefix = prefix, .zip = z,
+			    .depth = depth, .e = e};
 	int r = zip_open(z, src, w, a.path, e);
 	return r < 0 ? r : open_entries(&a);
 }
@@ -310,8 +297,7 @@ static int pytorch_open(struct weights *w, struct err *e)
 		r = head_pread(f, head, (size_t)MIN(f->io.size, (uint64_t)4), 0, e);
 		if (r < 0)
 			return r;
-		uint64_t budget = INFLATED_MAX;
-		r = !memcmp(head, "PK", 2) ? open_zip(w, i, source_file(&f->io), "", NESTED, &budget, e)
+		r = !memcmp(head, "PK", 2) ? open_zip(w, i, source_file(&f->io), "", NESTED, e)
 					   : torch_open_legacy(w, i, source_file(&f->io), "", e);
 	}
 	return r < 0 ? r : weights_check_names(w, e);

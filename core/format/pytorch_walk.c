@@ -6,6 +6,7 @@
 #include "core/format/pytorch_internal.h"
 
 #include "core/base/buf.h"
+#include "core/base/hash.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,15 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEPTH = 64 };
+enum { DEPTH = 64, TELLING = 256 /* bytes of a key that say what it is for */ };
 
-struct found { const char *name; const struct pick_tensor *tensor; };
+struct found { uint64_t hash; const char *name; const struct pick_tensor *tensor; };
 
 struct walk {
 	struct torch_part *t;
 	struct found *at;		/* heap */
 	size_t n, cap;
-	size_t budget;			/* values shared in a lattice could be visited for ever */
+	size_t budget, looking;		/* values shared in a lattice could be visited for ever */
 	size_t apart;			/* tensors that are not the model's */
 	bool counting;			/* inside of what is kept apart */
 	size_t left_out;
@@ -41,7 +42,7 @@ static const struct pick_pairs *pairs_of(const struct pick *v)
 static bool contains_word(const char *s, const char *word)
 {
 	size_t n = strlen(word);
-	for (; *s; s++)
+	for (const char *end = s + TELLING; *s && s < end; s++)
 		if (!strncasecmp(s, word, n))
 			return true;
 	return false;
@@ -114,16 +115,37 @@ static int add_found(struct walk *k, const struct pick_tensor *tensor)
 	char *name = arena_printf(&k->t->w->arena, "%s%s", prefix, path);
 	if (!name)
 		return err_nomem(k->e);
-	k->at[k->n++] = (struct found){name, tensor};
+	k->at[k->n++] = (struct found){0, name, tensor};
 	return 0;
 }
 
 /* --- walking --- */
 
+static bool may_hold(const struct pick *v)
+{
+	return v->kind == PICK_TENSOR || v->kind == PICK_LIST || v->kind == PICK_TUPLE || v->kind == PICK_SET ||
+	       v->kind == PICK_DICT || v->kind == PICK_OBJECT;
+}
+
+/* Keys and values that are shared cost again wherever they stand. */
+static void pay(struct walk *k, const struct pick *key, const struct pick *v)
+{
+	const struct pick_pairs *d = pairs_of(v);
+	size_t cost = k->path.len / 64 + (d ? d->n / 4 : 0);
+	if (key && (key->kind == PICK_STR || key->kind == PICK_BYTES))
+		cost += key->str.len / 64;
+	k->budget -= MIN(k->budget, cost);
+}
+
 static int walk_member(struct walk *k, const struct pick *key, const struct pick *v, bool named, int depth)
 {
 	size_t len = k->path.len;
 	bool counting = k->counting;
+	if (!may_hold(v)) {
+		k->budget -= k->budget > 0;
+		return 0;
+	}
+	pay(k, named ? key : NULL, v);
 	if (!k->budget) {
 		k->left_out++;
 		return 0;
@@ -203,8 +225,8 @@ static bool has_tensors(const struct pick *v, int depth, size_t *budget)
 	if (!*budget || depth > DEPTH)
 		return false;
 	--*budget;
-	if (v->kind == PICK_TENSOR)
-		return true;
+	if (v->kind == PICK_TENSOR || !may_hold(v))
+		return v->kind == PICK_TENSOR;
 	const struct pick_pairs *d = pairs_of(v);
 	for (size_t i = 0; d && i < d->n; i++)
 		if (has_tensors(d->at[i].value, depth + 1, budget))
@@ -217,7 +239,7 @@ static bool has_tensors(const struct pick *v, int depth, size_t *budget)
 }
 
 /* The key under which a checkpoint keeps its model: never beside tensors of its own. */
-static const struct pick *wrapper(const struct pick *v, size_t budget)
+static const struct pick *wrapper(const struct pick *v, size_t *budget)
 {
 	static const char *const keys[] = {"state_dict", "model_state_dict", "model", "model_state", "net", "network", "module",
 		"params", "weights", "params_ema", "ema", "model_ema", "ema_state_dict", "state_dict_ema", "generator"};
@@ -228,7 +250,7 @@ static const struct pick *wrapper(const struct pick *v, size_t budget)
 			return NULL;
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		const struct pick *inner = pick_get(v, keys[i]);
-		if (inner && has_tensors(inner, 0, &budget))
+		if (inner && has_tensors(inner, 0, budget))
 			return inner;
 	}
 	return NULL;
@@ -237,7 +259,7 @@ static const struct pick *wrapper(const struct pick *v, size_t budget)
 /* The model first, then what stands beside it under keys of its own. */
 static int walk_root(struct walk *k, const struct pick *root, int depth)
 {
-	const struct pick *inner = depth < 4 ? wrapper(root, k->budget) : NULL;
+	const struct pick *inner = depth < 4 ? wrapper(root, &k->looking) : NULL;
 	if (!inner) {
 		k->counting = is_optimizer(root);
 		int r = walk_value(k, root, 0);
@@ -273,7 +295,7 @@ static void drop_common_prefix(struct walk *k)
 static int by_name(const void *a, const void *b)
 {
 	const struct found *x = *(const struct found *const *)a, *y = *(const struct found *const *)b;
-	int c = strcmp(x->name, y->name);
+	int c = x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : strcmp(x->name, y->name);
 	return c ? c : x < y ? -1 : x > y;
 }
 
@@ -283,12 +305,14 @@ static int drop_duplicates(struct walk *k)
 	cleanup_free struct found **by = mem_array(k->n, sizeof *by);
 	if (!by)
 		return err_nomem(k->e);
-	for (size_t i = 0; i < k->n; i++)
+	for (size_t i = 0; i < k->n; i++) {
+		k->at[i].hash = hash64(k->at[i].name, strlen(k->at[i].name), 0);
 		by[i] = &k->at[i];
+	}
 	qsort(by, k->n, sizeof *by, by_name);
 	size_t dropped = 0;
 	for (size_t i = 1; i < k->n; i++)
-		if (!strcmp(by[i - 1]->name, by[i]->name)) {
+		if (by[i - 1]->hash == by[i]->hash && !strcmp(by[i - 1]->name, by[i]->name)) {
 			by[i - 1]->tensor = NULL;
 			dropped++;
 		}
@@ -375,7 +399,8 @@ static int add_all(struct walk *k)
 
 int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
 {
-	struct walk k = {.t = t, .e = e, .budget = 4096 + t->values.used / 16};
+	size_t budget = 4096 + t->values.used / 16;
+	struct walk k = {.t = t, .e = e, .budget = budget, .looking = budget};
 	int r = walk_root(&k, root, 0);
 	if (!r && buf_failed(&k.path))
 		r = err_nomem(e);

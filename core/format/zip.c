@@ -359,7 +359,7 @@ int zip_open(struct zip *z, struct source src, struct weights *w, const char *fi
 {
 	struct err local = ERR_INIT;
 	struct opening o = {.z = z, .w = w, .file = file, .e = e ? e : &local};
-	*z = (struct zip){.src = src, .cursors = zip_cursors_new()};
+	*z = (struct zip){.src = src, .cursors = zip_cursors_new(), .inflatable = w->inflatable};
 	if (!z->cursors)
 		return err_nomem(o.e);
 	int r = find_end(&o);

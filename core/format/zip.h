@@ -5,7 +5,8 @@
  * entries. What deceives one reader or another (overlapping entries, sizes that lie, a local header
  * that says otherwise, names that climb out, bytes before the archive) is told to w as hazards and
  * warnings; entries that cannot be read carry the reason. Inflating is bounded by the entry's
- * declared size, which is bounded by what deflate can do to its stored bytes.
+ * declared size, which is bounded by what deflate can do to its stored bytes; while w is being opened
+ * also by w->inflatable (EFBIG).
  */
 #include "core/format/format.h"
 #include "core/format/source.h"
@@ -33,6 +34,7 @@ struct zip {
 	uint32_t *by_name;		/* sorted */
 	size_t n;
 	struct zip_cursor *cursors;	/* inflating, kept between reads; its own lock */
+	uint64_t *inflatable;		/* w's */
 };
 
 /* `z` zeroed. Errors: EINVAL not a zip or a directory that cannot be followed, EFBIG, ENOMEM, EIO. */

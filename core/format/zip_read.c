@@ -124,10 +124,24 @@ static int start(struct inflating *c, const struct zip_entry *entry, struct err 
 	return 0;
 }
 
+static int spend(const struct zip *z, size_t n, struct err *e)
+{
+	uint64_t *left = z->inflatable;
+	if (!left || *left == UINT64_MAX)
+		return 0;
+	if (n > *left)
+		return err_set(e, EFBIG, "opening would inflate far more than the file has");
+	*left -= n;
+	return 0;
+}
+
 /* The next n bytes of output. */
 static int produce(struct inflating *c, unsigned char *out, size_t n, struct err *e)
 {
 	const struct zip_entry *t = c->entry;
+	int paid = spend(t->zip, n, e);
+	if (paid < 0)
+		return paid;
 	while (n) {
 		if (!c->zs.avail_in) {
 			size_t len = MIN(t->stored - c->in, (uint64_t)INPUT);

@@ -132,6 +132,8 @@ def zips():
     z("directory-beyond-end", archive(end={"start": 1 << 30}), "EINVAL", "expected a directory")
     z("more-entries-than-bytes", archive(end={"count": 60000}), "EINVAL", "60000 entries")
     z("more-entries-than-said", archive(end={"count": 2}), "warning", "trailing bytes")
+    long = b"\x80\2N." + bytes(15 << 20)
+    z("long-pickles", archive(extra=[Entry("a/%d.pkl" % i, long, True) for i in range(5)]), "warning", "too large")
     z("zip64-good", zipped64([P, S, V]), "ok")
     z("zip64-good-deflated", zipped64([Entry("a/data.pkl", PICKLE, True), Entry("a/data/0", FOUR, True), V]), "ok")
     z("zip64-locator-lies", zipped64([P, S, V], locator=7), "ok")
