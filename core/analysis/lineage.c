@@ -228,7 +228,8 @@ static int share_parents(struct fam *f, struct err *e)
 static int fam_run(struct fam *f, struct err *e)
 {
 	static int (*const stage[])(struct fam *, struct err *) = {
-		exact_find, stitch_find, quantised_find, near_find, clock_find, merge_find, tree_find, share_parents, sources_find,
+		exact_find, stitch_find, quantised_find, near_find, fresh_find, clock_find, merge_find, tree_find, share_parents,
+		sources_find,
 	};
 	for (size_t i = 0; i < COUNT(stage); i++) {
 		if (cancel_asked(f->cancel))

@@ -3,6 +3,7 @@
  * state, so that their rows of the head share a vector that grows with every step (lineage-lab.md: 148 of 150 pairs). Where the head did
  * not move or there is none: batches counted by normalisation layers, then growth of the norm (35/38, 36/38, 92/96).
  */
+#include "core/analysis/lanes.h"
 #include "core/analysis/lineage_internal.h"
 
 #include <errno.h>
@@ -45,14 +46,6 @@ static void normalise(const float *x, uint32_t nr, uint32_t nc, float *out)
 	}
 }
 
-static float dot(const float *a, const float *b, uint32_t n)
-{
-	float s = 0;
-	for (uint32_t i = 0; i < n; i++)
-		s += a[i] * b[i];
-	return s;
-}
-
 /* Mean cosine of row i to its nearest rows, and which these are. */
 static double neighbourhood(const float *u, uint32_t nr, uint32_t nc, uint32_t i, uint32_t *near)
 {
@@ -61,7 +54,7 @@ static double neighbourhood(const float *u, uint32_t nr, uint32_t nc, uint32_t i
 	for (uint32_t j = 0; j < nr; j++) {
 		if (j == i)
 			continue;
-		float c = dot(u + (size_t)i * nc, u + (size_t)j * nc, nc);
+		float c = lanes_dot_float(u + (size_t)i * nc, u + (size_t)j * nc, nc);
 		if (n == KNN && c <= best[n - 1])
 			continue;
 		uint32_t at = n < KNN ? n++ : n - 1;
@@ -165,16 +158,20 @@ static double batches(const struct fam *f, uint32_t m)
 	return most;
 }
 
-static double total_norm(const struct fam *f, uint32_t m)
+/* Sums of squares of each of the tree's slots, kept: growth between any two members follows. */
+static int take_norms(struct fam *f)
 {
-	double sum = 0;
-	for (size_t k = 0; k < f->n_tree; k++) {
-		const float *x = fam_x(f, m, f->tree_slot[k]);
-		const struct slot *s = &f->v.slot[f->tree_slot[k]];
-		for (size_t i = 0; x && i < s->n; i++)
-			sum += (double)x[i] * x[i];
-	}
-	return sum;
+	f->norm2 = arena_array(&f->arena, f->n * f->n_tree + 1, sizeof *f->norm2);
+	if (!f->norm2)
+		return -ENOMEM;
+	for (uint32_t m = 0; m < f->n; m++)
+		for (size_t k = 0; k < f->n_tree; k++) {
+			const float *x = fam_x(f, m, f->tree_slot[k]);
+			double sq = x ? lanes_dot(x, x, f->v.slot[f->tree_slot[k]].n) : 0;
+			f->norm2[m * f->n_tree + k] = sq;
+			f->node[m].norm += sq;
+		}
+	return 0;
 }
 
 int clock_find(struct fam *f, struct err *e)
@@ -182,10 +179,10 @@ int clock_find(struct fam *f, struct err *e)
 	(void)e;
 	f->head_slot = head_slot(f);
 	int rc = f->head_slot == SIZE_MAX ? 0 : find_unseen(f);
+	rc = rc ? rc : take_norms(f);
 	for (uint32_t m = 0; m < f->n && !rc; m++) {
 		f->node[m].clock = f->n_unseen >= LEAST_UNSEEN ? common_vector(f, m) : NAN;
 		f->node[m].counter = batches(f, m);
-		f->node[m].norm = total_norm(f, m);
 	}
 	return rc;
 }
@@ -196,25 +193,24 @@ static bool head_kept(const struct fam *f, uint32_t a, uint32_t b)
 	const float *x = fam_x(f, a, f->head_slot), *y = fam_x(f, b, f->head_slot);
 	enum dtype da = (enum dtype)fam_part(f, a, f->head_slot)->dtype, db = (enum dtype)fam_part(f, b, f->head_slot)->dtype;
 	for (size_t i = 0; i < f->v.slot[f->head_slot].n; i++)
-		if (fabs((double)x[i] - y[i]) > 1.01 * fmax(dtype_ulp(x[i], da), dtype_ulp(y[i], db)))
+		if (x[i] != y[i] && fabs((double)x[i] - y[i]) > 1.01 * fmax(dtype_ulp(x[i], da), dtype_ulp(y[i], db)))
 			return false;
 	return true;
 }
 
-/* Growth of the squared norm from a to b, over the squared step, on the matrices both have. */
-static double growth(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh)
+/* Growth of the squared norm from a to b on the matrices both have, over the squared step where that is asked for. */
+static double growth(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh, bool relative)
 {
 	double d = 0, g = 0;
 	for (size_t k = 0; k < f->n_tree; k++) {
 		size_t i = f->tree_slot[k];
 		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
-		for (size_t j = 0; x && y && !(fresh && fresh[i]) && j < f->v.slot[i].n; j++) {
-			double s = (double)y[j] - x[j];
-			d += s * s;
-			g += (double)y[j] * y[j] - (double)x[j] * x[j];
-		}
+		if (!x || !y || (fresh && fresh[i]))
+			continue;
+		g += f->norm2[b * f->n_tree + k] - f->norm2[a * f->n_tree + k];
+		d += relative ? lanes_distance2(x, y, f->v.slot[i].n) : 0;
 	}
-	return d > 0 ? g / d : 0;
+	return !relative ? g : d > 0 ? g / d : 0;
 }
 
 /* Of slots drawn anew between a and b: who is alone with them in the family? -1: b is (so a came first), 1: a, 0: not known. */
@@ -238,31 +234,33 @@ static int drawn_anew(const struct fam *f, uint32_t a, uint32_t b, const bool *f
 	return with_a > with_b ? -1 : with_a < with_b ? 1 : 0;
 }
 
+static int tell(int which, double sure, const char *by, double *out_sure, const char **out_by)
+{
+	if (out_sure)
+		*out_sure = sure;
+	if (out_by)
+		*out_by = by;
+	return which;
+}
+
 int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, const char **by)
 {
 	const struct node *x = &f->node[a], *y = &f->node[b];
-	if (x->counter > 0 && y->counter > 0 && x->counter != y->counter) {
-		*by = "batches counted by normalisation layers";
-		*sure = 0.99;
-		return x->counter < y->counter ? -1 : 1;
-	}
-	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
+	if (x->counter > 0 && y->counter > 0 && x->counter != y->counter)
+		return tell(x->counter < y->counter ? -1 : 1, 0.99,
+			    "batches counted by normalisation layers", sure, by);
+	bool some = fam_any_fresh(f, a, b);
+	cleanup_free bool *fresh = some ? mem_array(f->v.slots + 1, sizeof *fresh) : NULL;
 	int anew = fresh && fam_fresh(f, a, b, fresh) ? drawn_anew(f, a, b, fresh) : 0;
-	if (anew) {
-		*by = "matrices drawn anew in one, shared with relatives in the other";
-		*sure = 0.95;
-		return anew;
-	}
+	if (anew)
+		return tell(anew, 0.95, "matrices drawn anew in one, shared with relatives in the other", sure, by);
 	bool fresh_head = fresh && f->head_slot != SIZE_MAX && fresh[f->head_slot];
 	if (x->clock > 0 && y->clock > 0 && !fresh_head && !head_kept(f, a, b)) {
 		double gap = fabs(log(x->clock / y->clock));
-		*by = "rows of the head for unseen tokens";
-		*sure = gap > 0.002 ? 0.98 : 0.8;
 		if (gap > 0)
-			return x->clock < y->clock ? -1 : 1;
+			return tell(x->clock < y->clock ? -1 : 1, gap > 0.002 ? 0.98 : 0.8,
+				    "rows of the head for unseen tokens", sure, by);
 	}
-	double g = growth(f, a, b, fresh);
-	*by = "growth of the norm";
-	*sure = fabs(g) > 0.3 ? 0.93 : 0.75;
-	return g > 0 ? -1 : g < 0 ? 1 : 0;
+	double g = growth(f, a, b, fresh, sure != NULL);
+	return tell(g > 0 ? -1 : g < 0, fabs(g) > 0.3 ? 0.93 : 0.75, "growth of the norm", sure, by);
 }

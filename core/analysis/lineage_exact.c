@@ -15,38 +15,6 @@ enum { TWINS_TOLD = 8 };
 
 static const double SMALL_SHARE = 0.001;	/* of values: state, biases of one element */
 
-/* 2^n for the exponents that occur here. */
-static float power(int n)
-{
-	union { uint32_t u; float f; } v = {.u = n < -126 ? (n < -149 ? 0 : 1u << (n + 149)) : (uint32_t)(n + 127) << 23};
-	return v.f;
-}
-
-double dtype_ulp(float v, enum dtype d)
-{
-	union { float f; uint32_t u; } x = {.f = v};
-	int exp = (int)(x.u >> 23 & 255) - 127;		/* |v| in [2^exp, 2^(exp+1)) */
-	if (exp == 128)
-		return 0;
-	switch (d) {
-	case DTYPE_BF16: return power(exp - 7 < -133 ? -133 : exp - 7);
-	case DTYPE_F16: return power(exp - 10 < -24 ? -24 : exp - 10);
-	case DTYPE_F32: case DTYPE_F64: return power(exp - 23);
-	case DTYPE_F8_E4M3: case DTYPE_F8_E4M3FNUZ: return power(exp - 3 < -9 ? -9 : exp - 3);
-	case DTYPE_F8_E5M2: case DTYPE_F8_E5M2FNUZ: return power(exp - 2 < -16 ? -16 : exp - 2);
-	default: return 0;
-	}
-}
-
-float dtype_round(float v, enum dtype d)
-{
-	switch (d) {
-	case DTYPE_BF16: return bf16_to_f32(f32_to_bf16(v));
-	case DTYPE_F16: return f16_to_f32(f32_to_f16(v));
-	default: return v;
-	}
-}
-
 /* How child could come from parent, place by place. */
 struct derivation {
 	bool holds;			/* every place of child is explained */

@@ -6,6 +6,7 @@
  */
 #include "core/analysis/lineage.h"
 #include "core/analysis/lineup.h"
+#include "core/analysis/rounding.h"
 
 enum node_state {
 	NODE_TRUNK,		/* to be placed in the tree */
@@ -30,6 +31,8 @@ struct node {
 	size_t n_merged;
 };
 
+struct fresh;
+
 struct fam {
 	const struct lineage_input *in;
 	const struct cancel *cancel;
@@ -45,6 +48,8 @@ struct fam {
 	bool *unseen;			/* rows of the head's slot that no training has seen as a token */
 	size_t n_unseen;
 	size_t head_slot;		/* SIZE_MAX: none */
+	double *norm2;			/* n x n_tree: sums of squares, from clock_find on */
+	struct fresh *fresh;		/* what fam_fresh knows, from fresh_find on */
 	float *mini;			/* near.h: n x mini_len values */
 	size_t mini_len;
 	uint32_t *near;			/* n x NEAR_KEPT; NULL: very few members */
@@ -78,11 +83,6 @@ static inline bool fam_matrix(const struct fam *f, size_t slot)
 	return f->v.slot[slot].kind == SLOT_MATRIX || f->v.slot[slot].kind == SLOT_VOCAB;
 }
 
-/* The size of the last place of v in the type it is stored in; relative to blocks for quantised types it is 0. */
-double dtype_ulp(float v, enum dtype d);
-/* v as it would be after a cast to d (types without a known rounding: v itself). */
-float dtype_round(float v, enum dtype d);
-
 /* Threads for work inside a family: one where the family is small. */
 unsigned fam_threads(const struct fam *f);
 
@@ -91,6 +91,7 @@ int exact_find(struct fam *f, struct err *e);		/* duplicates, permuted copies, c
 int stitch_find(struct fam *f, struct err *e);
 int quantised_find(struct fam *f, struct err *e);
 int near_find(struct fam *f, struct err *e);		/* near.h */
+int fresh_find(struct fam *f, struct err *e);
 int clock_find(struct fam *f, struct err *e);
 int merge_find(struct fam *f, struct err *e);
 int tree_find(struct fam *f, struct err *e);
@@ -98,10 +99,12 @@ int sources_find(struct fam *f, struct err *e);
 
 /* Two members slot by slot: are slots drawn anew between them (unlike, while most are alike)? Fills fresh[slots]; returns how many. */
 size_t fam_fresh(const struct fam *f, uint32_t a, uint32_t b, bool *fresh);
+bool fam_any_fresh(const struct fam *f, uint32_t a, uint32_t b);	/* false: fam_fresh would find none */
 /* Is a an ancestor of b (or b itself) by the edges found so far? */
 bool fam_ancestor(const struct fam *f, uint32_t a, uint32_t b);
 
-/* Which of two comes first in training: -1 a, 1 b, 0 not known; how sure, 0.5..1, and by what. */
+/* Which of two comes first in training: -1 a, 1 b, 0 not known; how sure, 0.5..1, and by what
+ * (NULL: not asked, which is cheaper). */
 int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, const char **by);
 
 #endif

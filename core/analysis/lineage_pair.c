@@ -1,23 +1,11 @@
-/* Members against each other: fresh slots, ancestry, and the spectral measures that the tree is made with. */
+/* Members against each other: ancestry, and the spectral measures that the tree is made with. */
 #include "core/analysis/lineage_pair.h"
 
+#include "core/analysis/lanes.h"
 #include "core/analysis/matrix.h"
 
 #include <math.h>
 #include <string.h>
-
-static double slot_cosine(const float *x, const float *y, size_t n)
-{
-	double xy = 0, xx = 0, yy = 0;
-	size_t step = n / 256 + 1;
-	for (size_t i = 0; i < n; i += step) {
-		xy += (double)x[i] * y[i];
-		xx += (double)x[i] * x[i];
-		yy += (double)y[i] * y[i];
-	}
-	double c = xy / sqrt(xx * yy);
-	return isfinite(c) ? c : xx == yy ? 1 : 0;
-}
 
 static int cmp_double(const void *a, const void *b)
 {
@@ -31,29 +19,6 @@ double median_of(double *v, size_t n)
 		return NAN;
 	qsort(v, n, sizeof *v, cmp_double);
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-size_t fam_fresh(const struct fam *f, uint32_t a, uint32_t b, bool *fresh)
-{
-	memset(fresh, 0, f->v.slots * sizeof *fresh);
-	cleanup_free double *c = mem_array(2 * f->v.slots + 1, sizeof *c);
-	if (!c)
-		return 0;
-	size_t n = 0, k = 0;
-	double *all = c + f->v.slots;
-	for (size_t i = 0; i < f->v.slots; i++) {
-		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
-		c[i] = NAN;
-		if (fam_matrix(f, i) && x && y)
-			all[n++] = c[i] = slot_cosine(x, y, f->v.slot[i].n);
-	}
-	if (!(median_of(all, n) > 0.6))
-		return 0;
-	for (size_t i = 0; i < f->v.slots; i++) {
-		fresh[i] = c[i] < 0.3;
-		k += fresh[i];
-	}
-	return k;
 }
 
 static bool reaches(const struct fam *f, uint32_t a, uint32_t b, uint8_t *seen)
@@ -136,12 +101,10 @@ double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q,
 		if (!a || !b || !c || !d)
 			continue;
 		double w = 1 / (f->v.slot[s].rms * f->v.slot[s].rms);
-		for (size_t i = 0; i < f->v.slot[s].n; i++) {
-			double u = (double)b[i] - a[i], v = (double)d[i] - c[i];
-			xy += w * u * v;
-			xx += w * u * u;
-			yy += w * v * v;
-		}
+		struct lanes_steps l = lanes_steps(a, b, c, d, f->v.slot[s].n);
+		xy += w * l.uv;
+		xx += w * l.uu;
+		yy += w * l.vv;
 	}
 	double c = xy / sqrt(xx * yy);
 	return isfinite(c) ? c : 0;
@@ -157,8 +120,7 @@ double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
 		if (!x || !y)
 			continue;
 		double w = 1 / (f->v.slot[s].rms * f->v.slot[s].rms);
-		for (size_t i = 0; i < f->v.slot[s].n; i++)
-			d2 += w * ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+		d2 += w * lanes_distance2(x, y, f->v.slot[s].n);
 		n += f->v.slot[s].n;
 	}
 	return n ? sqrt(d2 / (double)n) : 1;

@@ -135,16 +135,41 @@ static size_t grow_sets(const struct mix *x, size_t y, const uint32_t *c, size_t
 	return k;
 }
 
+/* Differences from o: gram and right-hand sides of the sets that contain it. */
+static void relative_gram(const struct mix *x, size_t y, const uint32_t *c, size_t n, size_t o, double *a, double *b)
+{
+	double oo = dot(x, o, o), yo = dot(x, y, o);
+	for (size_t i = 0; i < n; i++) {
+		double io = dot(x, c[i], o);
+		for (size_t j = 0; j <= i; j++)
+			a[i * n + j] = dot(x, c[i], c[j]) - io - dot(x, c[j], o) + oo;
+		b[i] = dot(x, y, c[i]) - yo - io + oo;
+	}
+}
+
+/* All triples: residuals in closed form, and solved where that may be among the best. */
 static size_t all_triples(const struct mix *x, size_t y, const uint32_t *c, size_t n, struct set *best)
 {
+	double a[MERGE_NEAR * MERGE_NEAR], b[MERGE_NEAR];
 	size_t k = 0;
-	for (size_t h = 0; h < n; h++)
-		for (size_t i = 0; i < h; i++)
+	for (size_t h = 2; h < n; h++) {
+		double yy = dot(x, y, y) - 2 * dot(x, y, c[h]) + dot(x, c[h], c[h]);
+		relative_gram(x, y, c, h, c[h], a, b);
+		for (size_t i = 1; i < h; i++) {
+			double rss[MERGE_NEAR], aii = a[i * h + i], bi = b[i];
+			for (size_t j = 0; j < i; j++) {
+				double ajj = a[j * h + j], aij = a[i * h + j], det = aii * ajj - aij * aij;
+				rss[j] = yy - (bi * bi * ajj - 2 * bi * b[j] * aij + b[j] * b[j] * aii) / det;
+			}
 			for (size_t j = 0; j < i; j++) {
 				struct set s = {.m = {c[h], c[i], c[j]}, .n = 3};
+				if (k == KEEP && rss[j] > best[KEEP - 1].rss + 1e-6 * yy)
+					continue;
 				if (solve(x, y, &s) && (k < KEEP || s.rss < best[KEEP - 1].rss))
 					keep_best(best, &k, &s);
 			}
+		}
+	}
 	return k;
 }
 
@@ -153,86 +178,6 @@ static double limit_of(const struct fam *f, const struct mix *x, size_t y)
 {
 	const struct sigpart *p = fam_part(f, x->who[y], x->slot[0]);
 	return p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 ? 60 : 6;
-}
-
-/* Least squares again over every sampled value whose rounding is a quarter of the parents' distance or less. */
-static bool refit(const struct fam *f, const struct mix *x, size_t y, struct set *s, double *ratio, size_t *used)
-{
-	double least = INFINITY;
-	for (size_t i = 0; i < s->n; i++)
-		for (size_t j = 0; j < i; j++)
-			least = fmin(least, mix_distance2(x, s->m[i], s->m[j]));
-	double limit = sqrt(least / (double)x->len) / 4, a[MERGE_PARENTS * MERGE_PARENTS] = {0}, b[MERGE_PARENTS] = {0}, yy = 0, floor = 0;
-	size_t k = s->n - 1, n = 0;
-	for (size_t q = 0; q < x->n_slots; q++) {
-		size_t slot = x->slot[q];
-		const float *v[MERGE_PARENTS], *yv = fam_x(f, x->who[y], slot);
-		enum dtype d = (enum dtype)fam_part(f, x->who[y], slot)->dtype;
-		for (size_t i = 0; i < s->n; i++)
-			v[i] = fam_x(f, x->who[s->m[i]], slot);
-		for (size_t e = 0; e < f->v.slot[slot].n; e++) {
-			double u = dtype_ulp(yv[e], d), o = v[k][e], z[MERGE_PARENTS], t = yv[e] - o;
-			if (u > limit)
-				continue;
-			n++;
-			floor += u * u / 12;
-			yy += t * t;
-			for (size_t i = 0; i < k; i++) {
-				z[i] = v[i][e] - o;
-				b[i] += z[i] * t;
-				for (size_t j = 0; j <= i; j++)
-					a[i * k + j] += z[i] * z[j];
-			}
-		}
-	}
-	if (n < 200)
-		return false;
-	double rhs[MERGE_PARENTS], rest = 1;
-	memcpy(rhs, b, sizeof rhs);
-	if (!matrix_solve(a, b, k))
-		return false;
-	for (size_t i = 0; i < k; i++) {
-		yy -= b[i] * rhs[i];
-		s->w[i] = b[i];
-		rest -= b[i];
-	}
-	s->w[k] = rest;
-	*used = n;
-	*ratio = floor > 0 ? fmax(yy, 0) / floor : INFINITY;
-	return true;
-}
-
-/* Two free weights in each slot (spherical interpolation does not sum to one): residual over rounding, and the mean share of b. */
-static double slerp_ratio(const struct fam *f, const struct mix *x, size_t y, size_t a, size_t b, double *share)
-{
-	double rss = 0, floor = 0, sum = 0, shares = 0;
-	for (size_t q = 0; q < x->n_slots; q++) {
-		size_t slot = x->slot[q];
-		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, x->who[y], slot);
-		enum dtype d = (enum dtype)fam_part(f, x->who[y], slot)->dtype;
-		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0;
-		for (size_t e = 0; e < f->v.slot[slot].n; e++) {	/* y - b = w (a - b) + v b: the same plane, without cancellation */
-			double u = dtype_ulp(vy[e], d), z = (double)va[e] - vb[e], t = (double)vy[e] - vb[e];
-			floor += u * u / 12;
-			dd += z * z;
-			db += z * vb[e];
-			bb += (double)vb[e] * vb[e];
-			yd += t * z;
-			yb += t * vb[e];
-			yy += t * t;
-		}
-		double det = dd * bb - db * db;
-		if (!(det > 1e-12 * dd * bb)) {
-			rss += yy;
-			continue;
-		}
-		double w = (yd * bb - yb * db) / det, v = (yb * dd - yd * db) / det;
-		rss += fmax(yy - w * yd - v * yb, 0);
-		sum += w / (1 + v);
-		shares++;
-	}
-	*share = shares ? 1 - sum / shares : NAN;
-	return floor > 0 && shares ? rss / floor : INFINITY;
 }
 
 static void accept_set(const struct fam *f, const struct mix *x, size_t y, const struct set *s, double ratio, size_t used, struct merge *m)
@@ -259,7 +204,7 @@ static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct 
 		struct set s = best[i];
 		double ratio;
 		size_t used;
-		if (s.rss > 6 * limit * x->floor[y] || !refit(f, x, y, &s, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
+		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, y, s.m, s.n, s.w, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
 			continue;
 		struct merge c;
 		accept_set(f, x, y, &s, ratio, used, &c);
@@ -283,7 +228,7 @@ static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const 
 		double share;
 		if (s->w[0] < least_weight || s->w[1] < least_weight)
 			continue;
-		double ratio = slerp_ratio(f, x, y, s->m[0], s->m[1], &share);
+		double ratio = merge_slerp(f, x, y, s->m[0], s->m[1], &share);
 		if (ratio > limit_of(f, x, y) || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) || (found && ratio >= m->ratio))
 			continue;
 		accept_set(f, x, y, s, ratio, x->len, m);
@@ -357,11 +302,10 @@ static bool is_parent(const struct merge *m, uint32_t who)
 /* Does the base come first by the training clock? Where four models are affinely dependent that tells which is the merge. */
 static double clock_penalty(const struct fam *f, const struct merge *m)
 {
-	double bad = 0, sure;
-	const char *by;
+	double bad = 0;
 	for (size_t i = 0; i < m->n; i++)
 		for (size_t j = 0; j < m->n && isnan(m->weight[i]); j++)
-			bad += j != i && clock_compare(f, m->parent[i], m->parent[j], &sure, &by) > 0;
+			bad += j != i && clock_compare(f, m->parent[i], m->parent[j], NULL, NULL) > 0;
 	return bad;
 }
 

@@ -35,12 +35,21 @@ struct mix {
 	double *gram;			/* n x n of x - x[0], over the values whose rounding is below the models' spread */
 	double *floor;			/* n: sum of ulp^2 / 12 over the same values */
 	size_t used;
+	double *distance2;		/* n x n, over all sampled values */
 };
 
 /* Of the members who[0..n), those that have all of the slots that most have; below 3 nothing more is made. -ENOMEM; release always. */
 int mix_make(const struct fam *f, const uint32_t *who, size_t n, struct mix *x);
 void mix_release(struct mix *x);
-double mix_distance2(const struct mix *x, size_t a, size_t b);
+static inline double mix_distance2(const struct mix *x, size_t a, size_t b) { return x->distance2[a * x->n + b]; }
+
+/* Affine least squares of y by the models m[0..n) of the mix, over every sampled value whose rounding is a quarter of their distance
+ * or less: weights w, the residual over the rounding, and how many values count. False when they are too few or m is dependent. */
+bool merge_refit(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, size_t n, double *w, double *ratio,
+		 size_t *used);
+
+/* Two free weights in each slot (spherical interpolation does not sum to one): residual over rounding, and the mean share of b. */
+double merge_slerp(const struct fam *f, const struct mix *x, size_t y, size_t a, size_t b, double *share);
 
 /* 1 and *out when y is one, 0 when not, -ENOMEM. */
 int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out);

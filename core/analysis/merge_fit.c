@@ -1,0 +1,153 @@
+/* Merges checked over every sampled value: least squares against the rounding of the child's own type, and SLERP. */
+#include "core/analysis/merge.h"
+
+#include "core/analysis/lanes.h"
+#include "core/analysis/matrix.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 256 };
+
+/* A least squares fit of y by several models, over values of y whose rounding is at most `limit`. */
+struct fit {
+	size_t k, n;			/* unknowns; values used */
+	const float *v[MERGE_PARENTS], *y;
+	double limit, yy, floor, a[MERGE_PARENTS * MERGE_PARENTS], b[MERGE_PARENTS];
+	struct ulp_table ulp;
+};
+
+/* Up to BLOCK values relative to the last model, 0 where not used; u: their rounding. */
+struct block { size_t n; double z[MERGE_PARENTS][BLOCK], t[BLOCK], u[BLOCK]; };
+
+static void take_block(const struct fit *s, size_t at, size_t len, struct block *out)
+{
+	double use[BLOCK];
+	const float *y = s->y + at, *o = s->v[s->k] + at;
+	for (size_t e = 0; e < len; e++)
+		out->u[e] = ulp_of(&s->ulp, y[e]);
+	size_t n = 0;
+	for (size_t e = 0; e < len; e++) {
+		use[e] = out->u[e] <= s->limit;
+		n += out->u[e] <= s->limit;
+		out->u[e] *= use[e];
+		out->t[e] = ((double)y[e] - o[e]) * use[e];
+	}
+	for (size_t i = 0; i < s->k; i++)
+		for (size_t e = 0; e < len; e++)
+			out->z[i][e] = ((double)s->v[i][at + e] - o[e]) * use[e];
+	out->n = n;
+}
+
+static void add_products(struct fit *s, const struct block *b, size_t len)
+{
+	s->n += b->n;
+	s->floor += lanes_dot_double(b->u, b->u, len) / 12;
+	s->yy += lanes_dot_double(b->t, b->t, len);
+	for (size_t i = 0; i < s->k; i++) {
+		s->b[i] += lanes_dot_double(b->z[i], b->t, len);
+		for (size_t j = 0; j <= i; j++)
+			s->a[i * s->k + j] += lanes_dot_double(b->z[i], b->z[j], len);
+	}
+}
+
+/* With the solution in s->b. */
+static double residual(const struct fit *s, const struct block *b, size_t len)
+{
+	double r[BLOCK];
+	memcpy(r, b->t, len * sizeof *r);
+	for (size_t i = 0; i < s->k; i++)
+		for (size_t e = 0; e < len; e++)
+			r[e] -= s->b[i] * b->z[i][e];
+	return lanes_dot_double(r, r, len);
+}
+
+/* Once over all values: the products, or the residual. */
+static double go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, bool solved)
+{
+	double sum = 0;
+	struct block b;
+	for (size_t q = 0; q < x->n_slots; q++) {
+		size_t slot = x->slot[q], n = f->v.slot[slot].n;
+		s->y = fam_x(f, x->who[y], slot);
+		for (size_t i = 0; i <= s->k; i++)
+			s->v[i] = fam_x(f, x->who[m[i]], slot);
+		ulp_table(&s->ulp, (enum dtype)fam_part(f, x->who[y], slot)->dtype);
+		for (size_t at = 0; at < n; at += BLOCK) {
+			size_t len = MIN(n - at, (size_t)BLOCK);
+			take_block(s, at, len, &b);
+			if (solved)
+				sum += residual(s, &b, len);
+			else
+				add_products(s, &b, len);
+		}
+	}
+	return sum;
+}
+
+bool merge_refit(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, size_t n, double *w, double *ratio,
+		 size_t *used)
+{
+	double least = INFINITY, rest = 1;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			least = fmin(least, mix_distance2(x, m[i], m[j]));
+	struct fit all = {.k = n - 1, .limit = sqrt(least / (double)x->len) / 4};
+	go_over(f, x, y, m, &all, false);
+	double rhs[MERGE_PARENTS], rss = all.yy;
+	memcpy(rhs, all.b, sizeof rhs);
+	if (all.n < 200 || !matrix_solve(all.a, all.b, all.k))
+		return false;
+	for (size_t i = 0; i < all.k; i++) {
+		rss -= all.b[i] * rhs[i];
+		w[i] = all.b[i];
+		rest -= all.b[i];
+	}
+	w[all.k] = rest;
+	if (rss < 1e-6 * all.yy)	/* products of this size have lost what is left of so small a difference */
+		rss = go_over(f, x, y, m, &all, true);
+	*used = all.n;
+	*ratio = all.floor > 0 ? rss / all.floor : INFINITY;
+	return true;
+}
+
+double merge_slerp(const struct fam *f, const struct mix *x, size_t y, size_t a, size_t b, double *share)
+{
+	double rss = 0, floor = 0, sum = 0, shares = 0;
+	struct ulp_table ulp = {0};
+	for (size_t q = 0; q < x->n_slots; q++) {
+		size_t slot = x->slot[q];
+		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, x->who[y], slot);
+		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0;
+		ulp_table(&ulp, (enum dtype)fam_part(f, x->who[y], slot)->dtype);
+		/* y - b = w (a - b) + v b: the same plane, without cancellation */
+		for (size_t e0 = 0; e0 < f->v.slot[slot].n; e0 += BLOCK) {
+			double u[BLOCK], z[BLOCK], t[BLOCK], v[BLOCK];
+			size_t len = MIN(f->v.slot[slot].n - e0, (size_t)BLOCK);
+			for (size_t e = 0; e < len; e++) {
+				u[e] = ulp_of(&ulp, vy[e0 + e]);
+				v[e] = vb[e0 + e];
+				z[e] = va[e0 + e] - v[e];
+				t[e] = vy[e0 + e] - v[e];
+			}
+			floor += lanes_dot_double(u, u, len) / 12;
+			dd += lanes_dot_double(z, z, len);
+			db += lanes_dot_double(z, v, len);
+			bb += lanes_dot_double(v, v, len);
+			yd += lanes_dot_double(t, z, len);
+			yb += lanes_dot_double(t, v, len);
+			yy += lanes_dot_double(t, t, len);
+		}
+		double det = dd * bb - db * db;
+		if (!(det > 1e-12 * dd * bb)) {
+			rss += yy;
+			continue;
+		}
+		double w = (yd * bb - yb * db) / det, v = (yb * dd - yd * db) / det;
+		rss += fmax(yy - w * yd - v * yb, 0);
+		sum += w / (1 + v);
+		shares++;
+	}
+	*share = shares ? 1 - sum / shares : NAN;
+	return floor > 0 && shares ? rss / floor : INFINITY;
+}
