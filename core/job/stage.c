@@ -81,12 +81,12 @@ static int look(struct index *ix, struct finding *f, int state, const struct can
 }
 
 /* Within a transaction. */
-static int store_finding(struct index *ix, struct finding *f, struct err *e)
+static int store_finding(struct index *ix, struct finding *f, struct facets_seen *ids, struct err *e)
 {
 	struct catalog *c = ix->catalog;
 	if (!catalog_number(c, Q_MODEL_EXISTS, 0, "i", (int64_t)f->id))
 		return 0;	/* it left the lake meanwhile */
-	int r = store_put_inspection(c, f->id, &f->inspect, f->flags, e);
+	int r = store_put_inspection(c, f->id, &f->inspect, f->flags, ids, e);
 	if (!r && f->export_size)
 		r = catalog_do(c, Q_EXPORT_PUT, e, "iii", (int64_t)f->id, (int64_t)f->export_size, (int64_t)0);
 	if (r < 0 || f->state < VIEW_SIGNED)
@@ -102,12 +102,14 @@ static int store_finding(struct index *ix, struct finding *f, struct err *e)
 
 static int store_findings(struct index *ix, struct finding *f, size_t n, struct err *e)
 {
+	struct facets_seen ids = {0};
 	int r = catalog_begin(ix->catalog, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n && !r; i++)
 		if (f[i].inspected)
-			r = store_finding(ix, &f[i], e);
+			r = store_finding(ix, &f[i], &ids, e);
+	facets_seen_release(&ids);
 	if (r < 0)
 		catalog_rollback(ix->catalog);
 	else

@@ -1,5 +1,6 @@
 #include "core/job/store.h"
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/job/facets.h"
 
@@ -69,8 +70,28 @@ uint32_t store_flags(const struct inspect *in)
 	return flags;
 }
 
+void facets_seen_release(struct facets_seen *f)
+{
+	arena_release(&f->arena);
+	*f = (struct facets_seen){0};
+}
+
+static int put_facet(struct catalog *c, struct facets_seen *f, const char *key, const char *value, struct err *e)
+{
+	size_t i = hash64(value, strlen(value), hash64(key, strlen(key), 0)) % COUNT(f->at);
+	if (f->at[i].value && !strcmp(f->at[i].value, value) && !strcmp(f->at[i].key, key))
+		return 0;
+	char *kept = arena_strdup(&f->arena, value);
+	if (!kept)
+		return err_nomem(e);
+	f->at[i].key = key;
+	f->at[i].value = kept;	/* the later of two that share a place stays */
+	return catalog_do(c, Q_FACET_PUT, e, "ss", key, value);
+}
+
 /* A facet's value: lower case (ASCII), as by/ shows it. */
-static int join_facet(struct catalog *c, uint32_t id, const char *key, const char *value, struct err *e)
+static int join_facet(struct catalog *c, struct facets_seen *f, uint32_t id, const char *key, const char *value,
+		      struct err *e)
 {
 	char low[256];
 	size_t n = 0;
@@ -79,7 +100,7 @@ static int join_facet(struct catalog *c, uint32_t id, const char *key, const cha
 	while (n && value[n] && ((unsigned char)value[n] & 0xc0) == 0x80)	/* never cut a character in two */
 		n--;
 	low[n] = 0;
-	int r = catalog_do(c, Q_FACET_PUT, e, "ss", key, low);
+	int r = put_facet(c, f, key, low, e);
 	return r < 0 ? r : catalog_do(c, Q_FACET_JOIN, e, "ssi", key, low, (int64_t)id);
 }
 
@@ -88,7 +109,7 @@ static bool is_later(const char *key)	/* comes with the lineage */
 	return !strcmp(key, "family") || !strcmp(key, "relation");
 }
 
-static int put_facets(struct catalog *c, uint32_t id, const struct facts *f, struct err *e)
+static int put_facets(struct catalog *c, struct facets_seen *ids, uint32_t id, const struct facts *f, struct err *e)
 {
 	int r = catalog_do(c, Q_FACETS_OF_DROP, e, "i", (int64_t)id);
 	for (size_t k = 0; k < FACET_KEYS && !r; k++) {
@@ -98,15 +119,16 @@ static int put_facets(struct catalog *c, uint32_t id, const struct facts *f, str
 		for (size_t i = 0; i < f->n_facts && !r; i++)
 			if (!strcmp(f->facts[i].key, facet_keys[k])) {
 				any = true;
-				r = join_facet(c, id, facet_keys[k], f->facts[i].value, e);
+				r = join_facet(c, ids, id, facet_keys[k], f->facts[i].value, e);
 			}
 		if (!any && !r)
-			r = join_facet(c, id, facet_keys[k], "_none", e);
+			r = join_facet(c, ids, id, facet_keys[k], "_none", e);
 	}
 	return r;
 }
 
-int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags, struct err *e)
+int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags,
+			 struct facets_seen *ids, struct err *e)
 {
 	static const enum query drops[] = {Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP};
 	const struct facts *f = &in->facts;
@@ -127,7 +149,7 @@ int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *i
 		r = catalog_do(c, Q_EVALUATION_PUT, e, "iisssss", (int64_t)id, (int64_t)i, v->task, v->dataset, v->metric, v->value, v->file);
 	}
 	if (!r)
-		r = put_facets(c, id, f, e);
+		r = put_facets(c, ids, id, f, e);
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)id, (int64_t)VIEW_INSPECTED, (int64_t)flags);
 }
 

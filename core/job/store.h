@@ -10,8 +10,15 @@
 int store_put_model(struct catalog *c, const struct view_model *m, const struct scan_model *s, struct err *e);
 int store_drop_model(struct catalog *c, uint32_t id, struct err *e);
 int store_put_unread(struct catalog *c, const struct scan *s, struct err *e);
+/* Facets that have a row already: most models share theirs with others. Zeroed to begin with, for one transaction. */
+struct facets_seen {
+	struct arena arena;
+	struct { const char *key, *value; } at[512];
+};
+void facets_seen_release(struct facets_seen *f);
 /* flags: what the view is to show; state becomes VIEW_INSPECTED. */
-int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags, struct err *e);
+int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags,
+			 struct facets_seen *f, struct err *e);
 uint32_t store_flags(const struct inspect *in);
 int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, uint32_t flags, struct err *e);
 
