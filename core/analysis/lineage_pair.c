@@ -126,6 +126,8 @@ double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
 	return n ? sqrt(d2 / (double)n) : 1;
 }
 
+static const double LORA_GAP = 3;
+
 struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, size_t side)
 {
 	struct update u = {0};
@@ -134,8 +136,10 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 	cleanup_free uint32_t *rank = mem_array(f->v.slots + 1, sizeof *rank);
 	if (!m || !gap || !energy || !rank)
 		return u;
-	size_t n = 0, done = 0;
+	size_t n = 0, done = 0, low = 0, most = MIN(f->n_tree, f->spectral);
 	for (size_t k = 0; k < f->n_tree && done < f->spectral; k++) {
+		if (low > most / 2)		/* the median gap is below what a low rank needs, whatever follows */
+			return u;
 		uint32_t s = f->tree_slot[k];
 		const struct slot *sl = &f->v.slot[s];
 		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);
@@ -169,6 +173,7 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 			top += w[m->r - 1 - i];
 		gap[n] = fmin(best, 1e6);
 		energy[n] = top / sum;
+		low += best < LORA_GAP;
 		rank[n++] = (uint32_t)at;
 	}
 	u.changed = n;
@@ -183,6 +188,6 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 	}
 	u.gap = median_of(gap, n);
 	u.energy = median_of(energy, n);
-	u.low_rank = n > 0 && u.gap >= 3 && u.energy > 0.8 && u.agree > 0.6;
+	u.low_rank = n > 0 && u.gap >= LORA_GAP && u.energy > 0.8 && u.agree > 0.6;
 	return u;
 }

@@ -65,6 +65,8 @@ static bool plausible(const struct set *s)
 
 static void keep_best(struct set *best, size_t *n, const struct set *s)
 {
+	if (*n == KEEP && s->rss >= best[KEEP - 1].rss)
+		return;
 	for (size_t i = 0; i < *n; i++) {	/* the same set may be reached by several ways */
 		size_t same = 0;
 		for (size_t a = 0; a < s->n; a++)
@@ -73,8 +75,6 @@ static void keep_best(struct set *best, size_t *n, const struct set *s)
 		if (same == s->n && best[i].n == s->n)
 			return;
 	}
-	if (*n == KEEP && s->rss >= best[KEEP - 1].rss)
-		return;
 	size_t at = *n < KEEP ? (*n)++ : KEEP - 1;
 	for (; at > 0 && best[at - 1].rss > s->rss; at--)
 		best[at] = best[at - 1];
@@ -180,9 +180,8 @@ static double limit_of(const struct fam *f, const struct mix *x, size_t y)
 	return p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 ? 60 : 6;
 }
 
-static void accept_set(const struct fam *f, const struct mix *x, size_t y, const struct set *s, double ratio, size_t used, struct merge *m)
+static void accept_set(const struct mix *x, size_t y, const struct set *s, double ratio, size_t used, struct merge *m)
 {
-	(void)f;
 	*m = (struct merge){.kind = MERGE_LINEAR, .child = x->who[y], .n = s->n, .ratio = ratio, .density = NAN, .used = used, .next = INFINITY};
 	for (size_t i = 0; i < s->n; i++) {
 		m->parent[i] = x->who[s->m[i]];
@@ -196,18 +195,19 @@ static void accept_set(const struct fam *f, const struct mix *x, size_t y, const
 }
 
 /* Of sets of one size: the best that is plausible and within the limit. */
-static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct set *best, size_t n, struct merge *m)
+static bool try_sets(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n, struct merge *m)
 {
-	double limit = limit_of(f, x, y);
+	double limit = t->limit;
+	size_t y = t->y;
 	bool found = false;
 	for (size_t i = 0; i < n && i < 5; i++) {
 		struct set s = best[i];
 		double ratio;
 		size_t used;
-		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, y, s.m, s.n, s.w, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
+		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, t, s.m, s.n, s.w, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
 			continue;
 		struct merge c;
-		accept_set(f, x, y, &s, ratio, used, &c);
+		accept_set(x, y, &s, ratio, used, &c);
 		if (!found || c.score < m->score) {
 			double next = found ? m->ratio : INFINITY;
 			*m = c;
@@ -220,7 +220,7 @@ static bool try_sets(const struct fam *f, const struct mix *x, size_t y, struct 
 	return found;
 }
 
-static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const struct set *best, size_t n, struct merge *m)
+static bool try_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, const struct set *best, size_t n, struct merge *m)
 {
 	bool found = false;
 	for (size_t i = 0; i < n && i < 8; i++) {
@@ -228,10 +228,10 @@ static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const 
 		double share;
 		if (s->w[0] < least_weight || s->w[1] < least_weight)
 			continue;
-		double ratio = merge_slerp(f, x, y, s->m[0], s->m[1], &share);
-		if (ratio > limit_of(f, x, y) || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) || (found && ratio >= m->ratio))
+		double ratio = merge_slerp(f, x, t, s->m[0], s->m[1], &share);
+		if (ratio > t->limit || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) || (found && ratio >= m->ratio))
 			continue;
-		accept_set(f, x, y, s, ratio, x->len, m);
+		accept_set(x, t->y, s, ratio, x->len, m);
 		m->kind = MERGE_SLERP;
 		m->weight[0] = 1 - share;
 		m->weight[1] = share;
@@ -241,16 +241,17 @@ static bool try_slerp(const struct fam *f, const struct mix *x, size_t y, const 
 }
 
 /* A residual well above rounding: one parent more may explain it. */
-static bool coarse(const struct fam *f, const struct mix *x, size_t y, const struct merge *m)
+static bool coarse(const struct merge_target *t, const struct merge *m)
 {
-	return m->kind != MERGE_SLERP && m->ratio > (limit_of(f, x, y) > 10 ? 20 : 2);
+	return m->kind != MERGE_SLERP && m->ratio > (t->limit > 10 ? 20 : 2);
 }
 
 /* Take the best of these sets if nothing is found yet, or if it halves the residual of what is. */
-static void improve(const struct fam *f, const struct mix *x, size_t y, struct set *best, size_t n, struct merge *m, bool *found)
+static void improve(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n, struct merge *m,
+		    bool *found)
 {
 	struct merge c;
-	if (!try_sets(f, x, y, best, n, &c) || (*found && c.ratio > m->ratio / 2))
+	if (!try_sets(f, x, t, best, n, &c) || (*found && c.ratio > m->ratio / 2))
 		return;
 	*m = c;
 	*found = true;
@@ -268,22 +269,24 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 		*found = merge_sparse(f, x, y, m) > 0;
 		return 0;
 	}
+	struct merge_target t;
+	merge_target(&t, f, x, y, limit_of(f, x, y));
 	k = start_pairs(x, y, c, n, a);
-	*found = try_sets(f, x, y, a, k, m);
-	if (!*found || coarse(f, x, y, m)) {
+	*found = try_sets(f, x, &t, a, k, m);
+	if (!*found || coarse(&t, m)) {
 		k = all_triples(x, y, c, n, b);
-		improve(f, x, y, b, k, m, found);
+		improve(f, x, &t, b, k, m, found);
 	}
 	if (!*found) {
 		k2 = start_pairs(x, y, c, n, a);
-		*found = try_slerp(f, x, y, a, k2, m);
+		*found = try_slerp(f, x, &t, a, k2, m);
 	}
-	for (size_t size = 4; size < MERGE_PARENTS && (!*found || (m->n == size - 1 && coarse(f, x, y, m))) && n >= size; size++) {
+	for (size_t size = 4; size < MERGE_PARENTS && (!*found || (m->n == size - 1 && coarse(&t, m))) && n >= size; size++) {
 		k2 = grow_sets(x, y, c, n, b, k, a);
-		improve(f, x, y, a, k2, m, found);
-		struct set *t = a;
+		improve(f, x, &t, a, k2, m, found);
+		struct set *swap = a;
 		a = b;
-		b = t;
+		b = swap;
 		k = k2;
 	}
 	if (!*found)

@@ -62,10 +62,47 @@ static double residual(const struct fit *s, const struct block *b, size_t len)
 	return lanes_dot_double(r, r, len);
 }
 
-/* Once over all values: the products, or the residual. */
-static double go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, bool solved)
+void merge_target(struct merge_target *t, const struct fam *f, const struct mix *x, size_t y, double limit)
+{
+	*t = (struct merge_target){.y = y, .limit = limit};
+	for (size_t q = 0; q < x->n_slots; q++) {
+		const float *v = fam_x(f, x->who[y], x->slot[q]);
+		size_t count[256] = {0};
+		struct ulp_table ulp = {0};
+		ulp_table(&ulp, (enum dtype)fam_part(f, x->who[y], x->slot[q])->dtype);
+		for (size_t e = 0; e < f->v.slot[x->slot[q]].n; e++)
+			count[ulp_exponent(v[e])]++;
+		for (size_t i = 0; i < COUNT(count); i++)
+			t->floor[ulp_exponent(ulp.of[i])] += (double)count[i] * ulp.of[i] * ulp.of[i] / 12;
+	}
+}
+
+/* The same of the values whose last place, a power of two, is at most `limit`. */
+static double floor_of(const struct merge_target *t, double limit)
 {
 	double sum = 0;
+	for (uint32_t k = 0; k <= ulp_exponent((float)limit); k++)
+		sum += t->floor[k];
+	return sum;
+}
+
+/* What is left of yy by the best weights so far; NAN when the models are dependent. */
+static double left(const struct fit *s)
+{
+	struct fit c = *s;
+	double rss = s->yy;
+	if (!matrix_solve(c.a, c.b, c.k))
+		return NAN;
+	for (size_t i = 0; i < c.k; i++)
+		rss -= c.b[i] * s->b[i];
+	return rss;
+}
+
+/* Once over all values: the products, or the residual. Of the products no more than shows that the residual will be above `most`:
+ * then false. */
+static bool go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, double most, double *rss)
+{
+	size_t blocks = 0, look = 16;
 	struct block b;
 	for (size_t q = 0; q < x->n_slots; q++) {
 		size_t slot = x->slot[q], n = f->v.slot[slot].n;
@@ -76,50 +113,57 @@ static double go_over(const struct fam *f, const struct mix *x, size_t y, const 
 		for (size_t at = 0; at < n; at += BLOCK) {
 			size_t len = MIN(n - at, (size_t)BLOCK);
 			take_block(s, at, len, &b);
-			if (solved)
-				sum += residual(s, &b, len);
+			if (rss)
+				*rss += residual(s, &b, len);
 			else
 				add_products(s, &b, len);
+			if (rss || ++blocks < look)
+				continue;
+			look *= 2;
+			if (left(s) > most + 1e-9 * s->yy)
+				return false;
 		}
 	}
-	return sum;
+	return true;
 }
 
-bool merge_refit(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, size_t n, double *w, double *ratio,
-		 size_t *used)
+bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n, double *w,
+		 double *ratio, size_t *used)
 {
 	double least = INFINITY, rest = 1;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < i; j++)
 			least = fmin(least, mix_distance2(x, m[i], m[j]));
 	struct fit all = {.k = n - 1, .limit = sqrt(least / (double)x->len) / 4};
-	go_over(f, x, y, m, &all, false);
-	double rhs[MERGE_PARENTS], rss = all.yy;
-	memcpy(rhs, all.b, sizeof rhs);
+	if (!go_over(f, x, t->y, m, &all, 1.001 * t->limit * floor_of(t, all.limit), NULL))
+		return false;
+	double rss = left(&all);
 	if (all.n < 200 || !matrix_solve(all.a, all.b, all.k))
 		return false;
 	for (size_t i = 0; i < all.k; i++) {
-		rss -= all.b[i] * rhs[i];
 		w[i] = all.b[i];
 		rest -= all.b[i];
 	}
 	w[all.k] = rest;
-	if (rss < 1e-6 * all.yy)	/* products of this size have lost what is left of so small a difference */
-		rss = go_over(f, x, y, m, &all, true);
+	if (rss < 1e-6 * all.yy) {	/* products of this size have lost what is left of so small a difference */
+		rss = 0;
+		go_over(f, x, t->y, m, &all, 0, &rss);
+	}
 	*used = all.n;
 	*ratio = all.floor > 0 ? rss / all.floor : INFINITY;
 	return true;
 }
 
-double merge_slerp(const struct fam *f, const struct mix *x, size_t y, size_t a, size_t b, double *share)
+double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *target, size_t a, size_t b, double *share)
 {
-	double rss = 0, floor = 0, sum = 0, shares = 0;
+	double rss = 0, floor = 0, sum = 0, shares = 0, most = 1.001 * target->limit * floor_of(target, INFINITY);
 	struct ulp_table ulp = {0};
+	uint32_t y = x->who[target->y];
 	for (size_t q = 0; q < x->n_slots; q++) {
 		size_t slot = x->slot[q];
-		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, x->who[y], slot);
+		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, y, slot);
 		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0;
-		ulp_table(&ulp, (enum dtype)fam_part(f, x->who[y], slot)->dtype);
+		ulp_table(&ulp, (enum dtype)fam_part(f, y, slot)->dtype);
 		/* y - b = w (a - b) + v b: the same plane, without cancellation */
 		for (size_t e0 = 0; e0 < f->v.slot[slot].n; e0 += BLOCK) {
 			double u[BLOCK], z[BLOCK], t[BLOCK], v[BLOCK];
@@ -145,6 +189,8 @@ double merge_slerp(const struct fam *f, const struct mix *x, size_t y, size_t a,
 		}
 		double w = (yd * bb - yb * db) / det, v = (yb * dd - yd * db) / det;
 		rss += fmax(yy - w * yd - v * yb, 0);
+		if (rss > most)
+			return INFINITY;
 		sum += w / (1 + v);
 		shares++;
 	}

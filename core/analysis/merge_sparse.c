@@ -38,19 +38,20 @@ static struct peak find_peak(const double *ratio, size_t n)
 {
 	size_t bin[BINS + 4] = {0};
 	struct peak best = {0, 0, n};
-	for (size_t i = 0; i < n; i++)
-		if (ratio[i] > 0.04 && ratio[i] < top_ratio)
-			bin[2 + (size_t)(ratio[i] / top_ratio * BINS)]++;
+	for (size_t i = 0; i < n; i++) {	/* what lies outside is counted before the first */
+		bool in = ratio[i] > 0.04 && ratio[i] < top_ratio;
+		bin[in ? 2 + (size_t)(ratio[i] / top_ratio * BINS) : 0]++;
+	}
+	bin[0] = 0;
+	size_t before[BINS + 5] = {0};
+	for (size_t i = 0; i < BINS + 4; i++)
+		before[i + 1] = before[i] + bin[i];
 	double top = 0;
 	size_t at = 0;
 	for (size_t i = 3; i < BINS + 1; i++) {
-		double in = (double)(bin[i] + bin[i + 1]), around = 0;
-		size_t lo = i > 12 ? i - 10 : 2, hi = i + 11 < BINS + 2 ? i + 11 : BINS + 2, w = 0;
-		for (size_t j = lo; j < hi; j++)
-			if (j + 1 < i || j > i + 2) {
-				around += (double)bin[j];
-				w++;
-			}
+		size_t lo = i > 12 ? i - 10 : 2, hi = i + 11 < BINS + 2 ? i + 11 : BINS + 2;
+		size_t from = MAX(lo, i - 1), to = MIN(hi, i + 3), w = hi - lo - (to - from);	/* all but the peak and its neighbours */
+		double in = (double)(bin[i] + bin[i + 1]), around = (double)(before[hi] - before[lo] - (before[to] - before[from]));
 		double excess = in - (w ? 2 * around / (double)w : 0);
 		if (in > 4 * (w ? 2 * around / (double)w : 0) && excess > top) {
 			top = excess;
@@ -62,11 +63,11 @@ static struct peak find_peak(const double *ratio, size_t n)
 	double lo = (double)(at - 2) * top_ratio / BINS, hi = lo + 2 * top_ratio / BINS, sum = 0, k = 0;
 	for (int round = 0; round < 3; round++) {	/* the mean of the peak, narrowed about itself */
 		sum = k = 0;
-		for (size_t i = 0; i < n; i++)
-			if (ratio[i] >= lo && ratio[i] <= hi) {
-				sum += ratio[i];
-				k++;
-			}
+		for (size_t i = 0; i < n; i++) {
+			double in = ratio[i] >= lo && ratio[i] <= hi;
+			sum += in > 0 ? ratio[i] : 0;
+			k += in;
+		}
 		if (k < 1)
 			return best;
 		lo = sum / k - 0.015;
@@ -83,9 +84,8 @@ static size_t ratios(const struct sparse *s, size_t x, size_t stride, double *ou
 	size_t n = 0;
 	for (size_t e = 0; e < s->m->len; e += stride) {
 		double b = value(s->m, s->base, e), d = value(s->m, x, e) - b, u = step(s, e);
-		if (s->told[e] || fabs(d) < sharp * u || d == 0)
-			continue;
-		out[n++] = (value(s->m, s->y, e) - b) / d;
+		out[n] = (value(s->m, s->y, e) - b) / d;
+		n += !(s->told[e] || fabs(d) < sharp * u || d == 0);
 	}
 	return n;
 }
@@ -139,10 +139,9 @@ static double certificate(struct sparse *s)
 {
 	size_t moved = 0, told = 0;
 	for (size_t e = 0; e < s->m->len; e++) {
-		if (fabs(value(s->m, s->y, e) - value(s->m, s->base, e)) <= 1.01 * step(s, e))
-			continue;
-		moved++;
-		told += s->told[e];
+		bool is = !(fabs(value(s->m, s->y, e) - value(s->m, s->base, e)) <= 1.01 * step(s, e));
+		moved += is;
+		told += is && s->told[e];
 	}
 	return moved * 10 >= s->m->len ? (double)told / (double)moved : 0;
 }
@@ -201,31 +200,33 @@ static double add_experts(struct sparse *s, double *buf)
 		}
 		told = now;
 	}
+	if (s->n < 2)
+		return 0;
 	find_means(s, buf);
 	coverage(s);
 	return certificate(s);
 }
 
 /* The members that share most values with y, to within a step: the base is among them. */
-static size_t bases(const struct mix *m, size_t y, size_t *out)
+static size_t bases(const struct mix *m, size_t y, size_t *out, double *score)
 {
-	double score[BASES] = {0};
 	size_t n = 0;
 	for (size_t b = 0; b < m->n; b++) {
 		if (b == y)
 			continue;
-		size_t same = 0;
+		uint32_t same = 0;
+		const float *v = m->x + y * m->len, *w = m->x + b * m->len, *u = m->ulp + y * m->len;
 		for (size_t e = 0; e < m->len; e++)
-			same += fabs(value(m, y, e) - value(m, b, e)) <= 0.51 * m->ulp[y * m->len + e];
-		double v = (double)same / (double)m->len;
-		if (n == BASES && v <= score[n - 1])
+			same += fabsf(v[e] - w[e]) <= 0.51f * u[e];
+		double share = (double)same / (double)m->len;
+		if (n == BASES && share <= score[n - 1])
 			continue;
 		size_t at = n < BASES ? n++ : n - 1;
-		for (; at > 0 && score[at - 1] < v; at--) {
+		for (; at > 0 && score[at - 1] < share; at--) {
 			score[at] = score[at - 1];
 			out[at] = out[at - 1];
 		}
-		score[at] = v;
+		score[at] = share;
 		out[at] = b;
 	}
 	return n;
@@ -279,8 +280,11 @@ int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merg
 	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
 	if (!buf || !told)
 		return -ENOMEM;
-	size_t b[BASES], n = bases(m, y, b);
+	double score[BASES];
+	size_t b[BASES], n = bases(m, y, b, score);
 	for (size_t i = 0; i < n; i++) {	/* the one that shares most first: more experts explain more, also from a wrong base */
+		if (score[i] > 0.9)		/* of the rest, a tenth at least must be there for the certificate */
+			continue;
 		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .told = told};
 		double got = add_experts(&s, buf);
 		if (s.n >= 2 && got > need) {

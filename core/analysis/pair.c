@@ -144,25 +144,38 @@ static bool few_values(const struct sigpart *p)
 	return true;
 }
 
-/* sin or cos of row * 10000^(-2i/d), in pairs or in halves, with either order of the halves. */
-static bool sinusoid(const struct sigpart *p)
+/* Is the value in grid row r, grid column j the sine or cosine of row * 10000^(-2i/d), in pairs (layout 0) or in halves? */
+static bool on_wave(const struct sigpart *p, uint32_t r, uint32_t j, int layout)
 {
 	static const double half_pi = 1.57079632679489662;
-	for (int layout = 0; layout < 2; layout++) {
-		size_t bad = 0, n = 0, half = p->cols / 2, limit = (size_t)p->nr * p->nc / 10;
-		for (uint32_t j = 0; j < p->nc && half > 1 && bad <= limit; j++) {
-			uint64_t c = p->col[j], i = layout ? c % half : c / 2;
-			double w = pow(10000, -(double)i / (double)(layout ? half - 1 : half));
-			double w2 = pow(10000, -(double)i / (double)half);
-			for (uint32_t r = 0; r < p->nr && bad <= limit; r++, n++) {
-				double v = p->v[(size_t)r * p->nc + j], pos = p->row[r];
-				bool hit = false;
-				for (int k = 0; k < 2 && !hit; k++)
-					hit = fabs(v - sin(pos * w + k * half_pi)) < 2e-2 || fabs(v - sin(pos * w2 + k * half_pi)) < 2e-2;
-				bad += !hit;
-			}
+	uint64_t half = p->cols / 2, c = p->col[j], i = layout ? c % half : c / 2;
+	double v = p->v[(size_t)r * p->nc + j], pos = p->row[r], divisor[] = {(double)half, (double)half - 1};
+	for (int k = 0; k <= layout; k++) {
+		double w = pos * pow(10000, -(double)i / divisor[k]);
+		if (fabs(v - sin(w)) < 2e-2 || fabs(v - sin(w + half_pi)) < 2e-2)
+			return true;
+	}
+	return false;
+}
+
+/* A table of sines, with either order of the halves: nine values in ten. Of a few, spread over the grid, half at least: what is no
+ * table is told by these. */
+static bool sinusoid(const struct sigpart *p)
+{
+	enum { FEW = 32 };
+	size_t all = (size_t)p->nr * p->nc, limit = all / 10;
+	for (int layout = 0; layout < 2 && p->cols / 2 > 1; layout++) {
+		size_t bad = 0, hits = 0;
+		for (size_t k = 0; k < FEW; k++) {
+			size_t at = hash_mix(k) % all;
+			hits += on_wave(p, (uint32_t)(at / p->nc), (uint32_t)(at % p->nc), layout);
 		}
-		if (n && bad <= limit)
+		if (hits < FEW / 2)
+			continue;
+		for (uint32_t j = 0; j < p->nc && bad <= limit; j++)
+			for (uint32_t r = 0; r < p->nr && bad <= limit; r++)
+				bad += !on_wave(p, r, j, layout);
+		if (bad <= limit)
 			return true;
 	}
 	return false;
