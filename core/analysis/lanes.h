@@ -31,6 +31,7 @@ enum { LANES = 8 };
 LANES_REDUCE(lanes_dot, double, u * v)
 LANES_REDUCE(lanes_dot_float, float, u * v)
 LANES_REDUCE(lanes_distance2, double, (u - v) * (u - v))
+LANES_REDUCE(lanes_norms2, double, u * u + v * v)
 
 /* Products of the steps u = b - a and v = d - c. */
 struct lanes_steps { double uu, uv, vv; };

@@ -46,15 +46,15 @@ static void normalise(const float *x, uint32_t nr, uint32_t nc, float *out)
 	}
 }
 
-/* Mean cosine of row i to its nearest rows, and which these are. */
-static double neighbourhood(const float *u, uint32_t nr, uint32_t nc, uint32_t i, uint32_t *near)
+/* Mean cosine of row i to its nearest rows, and which these are. cosine: of i to each. */
+static double neighbourhood(const float *cosine, uint32_t nr, uint32_t i, uint32_t *near)
 {
 	float best[KNN];
 	uint32_t n = 0;
 	for (uint32_t j = 0; j < nr; j++) {
 		if (j == i)
 			continue;
-		float c = lanes_dot_float(u + (size_t)i * nc, u + (size_t)j * nc, nc);
+		float c = cosine[j];
 		if (n == KNN && c <= best[n - 1])
 			continue;
 		uint32_t at = n < KNN ? n++ : n - 1;
@@ -72,14 +72,18 @@ static double neighbourhood(const float *u, uint32_t nr, uint32_t nc, uint32_t i
 }
 
 /* The rows of one model that look unseen: those along the densest direction. Votes are counted in `votes`. */
-static void vote(const float *x, uint32_t nr, uint32_t nc, float *u, double *c, uint32_t *votes)
+static void vote(const float *x, uint32_t nr, uint32_t nc, float *u, float *cosine, double *c, uint32_t *votes)
 {
 	uint32_t near[KNN], top[KNN];
 	double best = -1;
 	uint32_t centre = 0;
 	normalise(x, nr, nc, u);
+	for (uint32_t i = 0; i < nr; i++)
+		for (uint32_t j = 0; j <= i; j++)
+			cosine[(size_t)i * nr + j] = cosine[(size_t)j * nr + i] =
+				lanes_dot_float(u + (size_t)i * nc, u + (size_t)j * nc, nc);
 	for (uint32_t i = 0; i < nr; i++) {
-		double v = neighbourhood(u, nr, nc, i, near);
+		double v = neighbourhood(cosine + (size_t)i * nr, nr, i, near);
 		if (v > best) {
 			best = v;
 			centre = i;
@@ -108,17 +112,18 @@ static int find_unseen(struct fam *f)
 {
 	const struct slot *s = &f->v.slot[f->head_slot];
 	cleanup_free float *u = mem_array(s->n, sizeof *u);
+	cleanup_free float *cosine = mem_array((size_t)s->nr * s->nr, sizeof *cosine);
 	cleanup_free double *c = mem_array(s->nc, sizeof *c);
 	cleanup_free uint32_t *votes = mem_array(s->nr, sizeof *votes);
 	f->unseen = arena_array(&f->arena, s->nr + 1, sizeof *f->unseen);
-	if (!u || !c || !votes || !f->unseen)
+	if (!u || !cosine || !c || !votes || !f->unseen)
 		return -ENOMEM;
 	size_t voters = 0, step = f->n / VOTERS + 1;
 	for (uint32_t m = 0; m < f->n; m += step) {
 		const float *x = fam_x(f, m, f->head_slot);
 		if (!x || !fam_live(f, m) || f->node[m].permuted)
 			continue;
-		vote(x, s->nr, s->nc, u, c, votes);
+		vote(x, s->nr, s->nc, u, cosine, c, votes);
 		voters++;
 	}
 	for (uint32_t i = 0; i < s->nr; i++) {

@@ -2,6 +2,7 @@
  * What follows from equality alone: duplicates, casts, prunings, extensions, permuted copies. Direction is certain wherever
  * something was lost or added.
  */
+#include "core/analysis/lanes.h"
 #include "core/analysis/lineage_internal.h"
 
 #include "core/analysis/pair.h"
@@ -368,11 +369,8 @@ int quantised_find(struct fam *f, struct err *e)
 					d2 = INFINITY;
 					break;
 				}
-				for (size_t k = 0; k < f->v.slot[i].n; k++) {
-					double d = (double)x[k] - y[k];
-					d2 += d * d;
-					p2 += (double)y[k] * y[k];
-				}
+				d2 += lanes_distance2(x, y, f->v.slot[i].n);
+				p2 += lanes_dot(y, y, f->v.slot[i].n);
 			}
 			double rel = p2 > 0 ? sqrt(d2 / p2) : INFINITY;
 			if (rel == 0) {

@@ -1,4 +1,5 @@
 /* Where-provenance (Buneman, Khanna, Tan 2001): for each tensor of a child, which tensor of which parent it comes from, and how. */
+#include "core/analysis/lanes.h"
 #include "core/analysis/lineage_internal.h"
 
 #include <math.h>
@@ -6,11 +7,7 @@
 
 static double relative(const float *x, const float *y, size_t n)
 {
-	double d = 0, s = 0;
-	for (size_t i = 0; i < n; i++) {
-		d += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
-		s += (double)x[i] * x[i] + (double)y[i] * y[i];
-	}
+	double d = lanes_distance2(x, y, n), s = lanes_norms2(x, y, n);
 	return s > 0 ? sqrt(d / s) : 0;
 }
 

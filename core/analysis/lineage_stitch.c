@@ -3,6 +3,7 @@
  * model. An index of part hashes over all layers finds the sources; where several models could be copies of each other, the one
  * whose layers are least alike in their distance to the rest of the family is the copy.
  */
+#include "core/analysis/lanes.h"
 #include "core/analysis/lineage_internal.h"
 
 #include <errno.h>
@@ -20,6 +21,14 @@ struct unit {
 };
 
 struct units { struct unit *u; size_t n, cap; };
+
+/* Units as stored of one member; alone: nobody else has one of them, so that it is no stitch. */
+struct own { struct unit *u; size_t n; bool alone; };
+
+struct pieces {
+	struct units all;		/* of all members, sorted by hash */
+	struct own *own;		/* of each member; in the family's arena */
+};
 
 /* What a unit of y may be copied from: who has it, where. */
 struct cover {
@@ -187,9 +196,7 @@ static double seam(const struct fam *f, uint32_t y)
 			const float *a = fam_x(f, y, i), *b = fam_x(f, r, i);
 			if (!a || !b)
 				continue;
-			double d = 0;
-			for (size_t j = 0; j < f->v.slot[i].n; j++)
-				d += ((double)a[j] - b[j]) * ((double)a[j] - b[j]);
+			double d = lanes_distance2(a, b, f->v.slot[i].n);
 			d = sqrt(d / (double)f->v.slot[i].n) / f->v.slot[i].rms;
 			lo = d < lo ? d : lo;
 			hi = d > hi ? d : hi;
@@ -208,28 +215,28 @@ struct candidate {
 	double seam;
 };
 
-/* y as a stitch, if it is one. candidate->c is in the family's arena. */
-static int try_stitch(struct fam *f, const struct units *us, uint32_t y, struct candidate *out)
+static bool others_have(const struct units *us, const struct unit *u)
 {
-	struct units own = {0};
-	int rc = member_units(&own, f, y, DTYPE_NONE);
-	struct unit *keep = rc ? NULL : arena_array(&f->arena, own.n + 1, sizeof *keep);
-	struct cover *c = rc ? NULL : arena_array(&f->arena, own.n + 1, sizeof *c);
-	size_t n = own.n;
-	if (keep && n)
-		memcpy(keep, own.u, n * sizeof *keep);
-	free(own.u);
-	if (!keep || !c)
-		return -ENOMEM;
+	const struct unit *x = first_of(us, u->hash);
+	while (x && x < us->u + us->n && x->hash == u->hash && x->member == u->member)
+		x++;
+	return x && x < us->u + us->n && x->hash == u->hash;
+}
+
+/* y as a stitch, if it is one. candidate->c is in the family's arena. */
+static int try_stitch(struct fam *f, const struct pieces *p, uint32_t y, struct candidate *out)
+{
+	const struct units *us = &p->all;
+	const struct unit *keep = p->own[y].u;
+	size_t n = p->own[y].n;
 	*out = (struct candidate){.member = y};
-	for (size_t i = 0; i < n; i++) {
-		const struct unit *x = first_of(us, keep[i].hash);
-		while (x && x < us->u + us->n && x->hash == keep[i].hash && x->member == y)
-			x++;
-		if (!x || x == us->u + us->n || x->hash != keep[i].hash)
-			return 0;	/* nobody else has it */
+	if (p->own[y].alone)
+		return 0;
+	struct cover *c = arena_array(&f->arena, n + 1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
 		c[i] = (struct cover){.u = &keep[i], .weights = unit_weights(f, &keep[i])};
-	}
 	if (n < 2 || !choose(f, us, c, n, main_type(f, y)))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
@@ -350,8 +357,24 @@ static int record(struct fam *f, const struct candidate *s)
 	return record_sources(f, s, twin);
 }
 
-static int build_index(const struct fam *f, struct units *us)
+static int keep_own(struct fam *f, struct pieces *p, uint32_t m, size_t first)
 {
+	struct own *own = &p->own[m];
+	own->n = p->all.n - first;
+	own->u = arena_array(&f->arena, own->n + 1, sizeof *own->u);
+	if (!own->u)
+		return -ENOMEM;
+	if (own->n)
+		memcpy(own->u, p->all.u + first, own->n * sizeof *own->u);
+	return 0;
+}
+
+static int build_index(struct fam *f, struct pieces *p)
+{
+	struct units *us = &p->all;
+	p->own = arena_array(&f->arena, f->n + 1, sizeof *p->own);
+	if (!p->own)
+		return -ENOMEM;
 	bool want[DTYPE_COUNT] = {false};
 	for (uint32_t m = 0; m < f->n; m++)
 		if (fam_live(f, m))
@@ -359,7 +382,9 @@ static int build_index(const struct fam *f, struct units *us)
 	for (uint32_t m = 0; m < f->n; m++) {
 		if (!fam_live(f, m) || f->node[m].quantised)
 			continue;
+		size_t first = us->n;
 		int rc = member_units(us, f, m, DTYPE_NONE);
+		rc = rc ? rc : keep_own(f, p, m, first);
 		enum dtype own = main_type(f, m);
 		for (int k = 0; k < 2 && !rc; k++) {
 			enum dtype to = k ? DTYPE_F16 : DTYPE_BF16;
@@ -371,15 +396,18 @@ static int build_index(const struct fam *f, struct units *us)
 	}
 	if (us->n)
 		qsort(us->u, us->n, sizeof *us->u, cmp_unit);
+	for (uint32_t m = 0; m < f->n; m++)
+		for (size_t i = 0; i < p->own[m].n && !p->own[m].alone; i++)
+			p->own[m].alone = !others_have(us, &p->own[m].u[i]);
 	return 0;
 }
 
 int stitch_find(struct fam *f, struct err *e)
 {
 	(void)e;
-	struct units us = {0};
+	struct pieces pieces = {0};
 	size_t n = 0;
-	int rc = build_index(f, &us);
+	int rc = build_index(f, &pieces);
 	cleanup_free struct candidate *found = mem_array(f->n + 1, sizeof *found);
 	rc = rc || found ? rc : -ENOMEM;
 	for (bool more = !rc; more;) {
@@ -388,7 +416,7 @@ int stitch_find(struct fam *f, struct err *e)
 			struct candidate c;
 			if (f->node[y].state != NODE_TRUNK || f->node[y].quantised)
 				continue;
-			rc = try_stitch(f, &us, y, &c);
+			rc = try_stitch(f, &pieces, y, &c);
 			if (!rc && c.c && (!best.c || likelier(&c, &best)))
 				best = c;
 		}
@@ -400,9 +428,9 @@ int stitch_find(struct fam *f, struct err *e)
 	}
 	for (size_t i = 0; i < n && !rc; i++) {		/* now that all are known: none out of another where the originals are there */
 		struct candidate c;
-		rc = try_stitch(f, &us, found[i].member, &c);
+		rc = try_stitch(f, &pieces, found[i].member, &c);
 		rc = rc ? rc : record(f, c.c ? &c : &found[i]);
 	}
-	free(us.u);
+	free(pieces.all.u);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* Lays signatures side by side. */
 #include "core/analysis/lineup.h"
 
+#include "core/analysis/lanes.h"
 #include "core/analysis/sample.h"
 
 #include <math.h>
@@ -152,8 +153,7 @@ static int fill_slot(struct lineup *v, size_t si, const struct entry *en, size_t
 		}
 		v->x[en[i].member * v->slots + si] = x;
 		have++;
-		for (size_t k = 0; k < s->n; k++)
-			sq += (double)x[k] * x[k];
+		sq += lanes_dot(x, x, s->n);
 	}
 	s->rms = have ? sqrt(sq / (double)(have * s->n)) : 0;
 	if (s->kind != SLOT_OTHER && !(s->rms > 0 && isfinite(s->rms)))

@@ -1,6 +1,7 @@
 /* Distances between signatures and the nearest ones. */
 #include "core/analysis/neighbours.h"
 
+#include "core/analysis/lanes.h"
 #include "core/analysis/pair.h"
 
 #include <errno.h>
@@ -29,12 +30,7 @@ double signature_distance(const struct signature *a, const struct signature *b)
 	while (pair_next(&p)) {
 		if (p.pa->flags & SIGPART_INTEGER || p.pa->nonfinite > 0 || p.pb->nonfinite > 0)
 			continue;
-		double d = 0, n = 0;
-		for (size_t k = 0; k < p.n; k++) {
-			double x = p.x[k], y = p.y[k];
-			d += (x - y) * (x - y);
-			n += x * x + y * y;
-		}
+		double d = lanes_distance2(p.x, p.y, p.n), n = lanes_norms2(p.x, p.y, p.n);
 		double whole = MIN(weights_of(p.pa), weights_of(p.pb)), scale = whole / (double)p.n;
 		d2 += d * scale;
 		n2 += n * scale;

@@ -8,6 +8,8 @@
 
 enum { CONSTANTS = 2 };	/* equal matrices that may be no kinship */
 
+enum { STRIP = 32 };
+
 void pair_init(struct pair *p, const struct signature *a, const struct signature *b)
 {
 	*p = (struct pair){.a = a, .b = b};
@@ -105,25 +107,39 @@ bool pair_next(struct pair *p)
 	return false;
 }
 
+/* Up to STRIP columns from j on: sums of products about the columns' means. */
+static void add_strip(const float *x, const float *y, uint32_t nr, uint32_t nc, uint32_t j, uint32_t n, double *sum)
+{
+	double mx[STRIP] = {0}, my[STRIP] = {0}, xy[STRIP] = {0}, xx[STRIP] = {0}, yy[STRIP] = {0};
+	for (uint32_t i = 0; i < nr; i++)
+		for (uint32_t k = 0; k < n; k++) {
+			mx[k] += x[(size_t)i * nc + j + k];
+			my[k] += y[(size_t)i * nc + j + k];
+		}
+	for (uint32_t k = 0; k < n; k++) {
+		mx[k] /= nr;
+		my[k] /= nr;
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		for (uint32_t k = 0; k < n; k++) {
+			double a = x[(size_t)i * nc + j + k] - mx[k], b = y[(size_t)i * nc + j + k] - my[k];
+			xy[k] += a * b;
+			xx[k] += a * a;
+			yy[k] += b * b;
+		}
+	for (uint32_t k = 0; k < n; k++) {
+		sum[0] += xy[k];
+		sum[1] += xx[k];
+		sum[2] += yy[k];
+	}
+}
+
 double grid_cosine(const float *x, const float *y, uint32_t nr, uint32_t nc)
 {
-	double xy = 0, xx = 0, yy = 0;
-	for (uint32_t j = 0; j < nc; j++) {
-		double mx = 0, my = 0;
-		for (uint32_t i = 0; i < nr; i++) {
-			mx += x[(size_t)i * nc + j];
-			my += y[(size_t)i * nc + j];
-		}
-		mx /= nr;
-		my /= nr;
-		for (uint32_t i = 0; i < nr; i++) {
-			double a = x[(size_t)i * nc + j] - mx, b = y[(size_t)i * nc + j] - my;
-			xy += a * b;
-			xx += a * a;
-			yy += b * b;
-		}
-	}
-	double c = xy / sqrt(xx * yy);
+	double sum[3] = {0};
+	for (uint32_t j = 0; j < nc; j += STRIP)
+		add_strip(x, y, nr, nc, j, MIN(nc - j, (uint32_t)STRIP), sum);
+	double c = sum[0] / sqrt(sum[1] * sum[2]);
 	return isfinite(c) ? c : 0;
 }
 

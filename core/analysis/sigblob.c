@@ -192,11 +192,8 @@ static int get_values(struct cursor *c, struct arena *a, struct sigpart *p, unsi
 		return err_nomem(e);
 	if (as == AS_F32)
 		memcpy(p->v, in, n * width);
-	for (uint64_t i = 0; i < n && as != AS_F32; i++) {
-		uint16_t h;
-		memcpy(&h, in + 2 * i, 2);
-		p->v[i] = as == AS_BF16 ? bf16_to_f32(h) : f16_to_f32(h);
-	}
+	else
+		dtype_info(as == AS_BF16 ? DTYPE_BF16 : DTYPE_F16)->to_f32(in, p->v, n);
 	return 0;
 }
 
