@@ -25,7 +25,6 @@ void adapter_facts(struct facts *f, const struct value *config, const char *file
 void tokenizer_facts(struct facts *f, const struct value *config, const char *file);
 void pipeline_facts(struct facts *f, const struct value *index, const char *file);	/* diffusers' model_index.json */
 void modules_facts(struct facts *f, const struct value *modules, const char *file);	/* sentence-transformers */
-void generation_facts(struct facts *f, const struct value *config, const char *file);
 void ollama_facts(struct facts *f, const struct value *config, const char *file);	/* of a tag in its store */
 void gptq_facts(struct facts *f, const struct value *config, const char *file);		/* quantize_config.json */
 

@@ -59,6 +59,7 @@ LIST(list_export_model); LOOKUP(lookup_export_model); TARGET(target_export_file)
 READY(ready_export_tensors); RENDER(prepare_export_tensors);
 LIST(list_export_tensors); LOOKUP(lookup_export_tensors); SIZE(size_export_npy);
 LIST(list_export_delta); LOOKUP(lookup_export_delta); SIZE(size_export_delta);
+uint64_t guess_export_delta(struct tree *t, struct view *v, struct node n);
 RENDER(render_export_config);
 bool has_export_config(struct tree *t, const struct view_model *m);
 int open_export(struct render *r, struct tree_file **f);

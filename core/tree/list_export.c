@@ -229,6 +229,13 @@ int lookup_export_delta(struct tree *t, struct view *v, struct node dir, const c
 	return delta_entry(t, v, dir.model, m->id, a);
 }
 
+/* Each value as float32: at most eight times the model's own, of which the smallest take half a byte. */
+uint64_t guess_export_delta(struct tree *t, struct view *v, struct node n)
+{
+	int64_t own = size_export(t, v, n);
+	return own > 0 && own < INT64_MAX / 8 ? (uint64_t)own * 8 : UINT32_MAX;
+}
+
 /* Told by both headers: known once it has been opened. */
 int64_t size_export_delta(struct tree *t, struct view *v, struct node n)
 {

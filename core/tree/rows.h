@@ -103,7 +103,8 @@ ROW(EXPORT_NPY, "export/FLATID/tensors/NAME.npy", EXPORT_TENSORS, ROW_HIDDEN | R
 ROW(EXPORT_DELTAS, "export/FLATID/delta", EXPORT_MODEL, ROW_DIR | ROW_LAKE | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
 	.list = list_export_delta, .lookup = lookup_export_delta, .ready = ready_lineage_list, .prepare = prepare_lineage)
 ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | ROW_PAIR | M,
-	VIEW_WEIGHTS, UINT32_MAX, .open = open_export_delta, .size = size_export_delta)
+	VIEW_WEIGHTS, 0, .open = open_export_delta, .size = size_export_delta,
+	.guess = guess_export_delta)
 ROW(EXPORT_LINK, "export/FLATID/FILE", EXPORT_MODEL, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_export_file)
 
 ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)

@@ -43,7 +43,7 @@ static int file_attr(struct tree *t, struct view *v, struct node n, struct tree_
 		int64_t size = row->size(t, v, n);
 		if (size < 0 && size != -EAGAIN)
 			return (int)size;
-		a->size = size < 0 ? row->estimate : (uint64_t)size;
+		a->size = size >= 0 ? (uint64_t)size : row->guess ? row->guess(t, v, n) : row->estimate;
 		a->exact = size >= 0;
 		return 0;
 	}

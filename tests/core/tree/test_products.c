@@ -215,7 +215,13 @@ static void test_delta(void **state)
 	float x[96], y[96], z[96];
 	char *ga = read_all(f, "export/tiny-stacks--sextant/model.safetensors", &na);
 	char *gb = read_all(f, "export/northwind--quill-0.5m/model.safetensors", &nb);
-	char *gd = read_all(f, "export/tiny-stacks--sextant/delta/northwind--quill-0.5m.safetensors", &nd);
+	static const char delta[] = "export/tiny-stacks--sextant/delta/northwind--quill-0.5m.safetensors";
+	struct tree_attr before, after;
+	assert_int_equal(tree_wait_path(f->t, delta, &before, &e), 0);
+	char *gd = read_all(f, delta, &nd);
+	assert_int_equal(tree_wait_path(f->t, delta, &after, &e), 0);
+	assert_true(!before.exact && before.size >= nd && before.size <= 8 * na);
+	assert_true(after.exact && after.size == nd);
 	open_weights(&a, ga, na);
 	open_weights(&b, gb, nb);
 	open_weights(&d, gd, nd);
