@@ -36,3 +36,6 @@
 	"CREATE INDEX export_name ON export_tensor(model,name);"
 	"CREATE TABLE export_delta(model INT, other INT, size INT, PRIMARY KEY(model,other)) WITHOUT ROWID;"
 	"CREATE INDEX export_delta_other ON export_delta(other);",
+	/* files that a model's weights name, that are none of the model's own: as they were when it was looked into */
+	"CREATE TABLE beside(model INT, n INT, path BLOB, size INT, mtime INT, ctime INT, dev INT, ino INT,"
+	" PRIMARY KEY(model,n)) WITHOUT ROWID;",

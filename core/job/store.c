@@ -32,7 +32,7 @@ int store_put_model(struct catalog *c, const struct view_model *m, const struct 
 int store_drop_model(struct catalog *c, uint32_t id, struct err *e)
 {
 	static const enum query drops[] = {
-		Q_MODEL_DROP, Q_FILES_DROP, Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_FACETS_OF_DROP,
+		Q_MODEL_DROP, Q_FILES_DROP, Q_BESIDE_DROP, Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_FACETS_OF_DROP,
 		Q_SIGNED_DROP, Q_FAMILY_DROP, Q_EDGES_DROP, Q_ORIGINS_DROP, Q_EXACT_DROP, Q_DIFF_DROP, Q_EXPORT_DROP, Q_EXPORT_TENSORS_DROP, Q_EXPORT_DELTA_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
 	};
 	int r = catalog_do(c, Q_FAMILY_STALE, e, "i", (int64_t)id);	/* its kin are to be told apart anew */
@@ -130,7 +130,7 @@ static int put_facets(struct catalog *c, struct facets_seen *ids, uint32_t id, c
 int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags,
 			 struct facets_seen *ids, struct err *e)
 {
-	static const enum query drops[] = {Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP};
+	static const enum query drops[] = {Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_BESIDE_DROP};
 	const struct facts *f = &in->facts;
 	int r = 0;
 	for (size_t i = 0; i < COUNT(drops) && !r; i++)
@@ -147,6 +147,11 @@ int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *i
 	for (size_t i = 0; i < f->n_evaluations && !r; i++) {
 		const struct evaluation *v = &f->evaluations[i];
 		r = catalog_do(c, Q_EVALUATION_PUT, e, "iisssss", (int64_t)id, (int64_t)i, v->task, v->dataset, v->metric, v->value, v->file);
+	}
+	for (size_t i = 0; i < in->n_beside && !r; i++) {
+		const struct io_id *b = &in->beside[i].id;
+		r = catalog_do(c, Q_BESIDE_PUT, e, "iisiiiii", (int64_t)id, (int64_t)i, in->beside[i].path, (int64_t)b->size,
+			       b->mtime_ns, b->ctime_ns, (int64_t)b->dev, (int64_t)b->ino);
 	}
 	if (!r)
 		r = put_facets(c, ids, id, f, e);

@@ -1,4 +1,5 @@
 /* From a walk over the lake to a new view: what stayed keeps its row, what changed gets a new one. */
+#include "core/job/beside.h"
 #include "core/job/index_internal.h"
 
 #include "core/base/hash.h"
@@ -56,6 +57,20 @@ static struct view_model describe(const struct scan_model *s, bool named)
 	return m;
 }
 
+/* Is it the model that was known? If not for what lies beside it, *m gets an identity of its own. */
+static bool is_known(const struct view_model *known, const struct beside_models *beside, struct view_model *m)
+{
+	const struct beside_model *b = known && m->identity ? beside_find(beside, known->id) : NULL;
+	if (!b)
+		return known && known->identity == m->identity;
+	bool same = known->identity == m->identity || known->identity == (m->identity ^ b->now);
+	if (!b->changed)
+		return same;
+	m->identity ^= b->now;
+	m->identity += !m->identity;
+	return false;
+}
+
 static int build(struct index *ix, const struct scan *s, bool named, struct view *old, struct view **now,
 		 uint32_t **fresh, size_t *n_fresh, struct err *e)
 {
@@ -63,11 +78,12 @@ static int build(struct index *ix, const struct scan *s, bool named, struct view
 	uint32_t *list = mem_array(s->n_models ? s->n_models : 1, sizeof *list);
 	size_t n = 0;
 	bool same = old && old->n == s->n_models;
-	int r = list ? 0 : err_nomem(e);
+	struct beside_models beside = {0};
+	int r = !list ? err_nomem(e) : named ? beside_look(&beside, ix->catalog, &ix->lake, e) : 0;
 	for (size_t i = 0; i < s->n_models && !r; i++) {
 		struct view_model m = describe(&s->models[i], named);
 		const struct view_model *known = old ? view_by_name(old, s->models[i].id) : NULL;
-		if (known && known->identity == m.identity) {
+		if (is_known(known, &beside, &m)) {
 			m = view_model_copy(known);
 		} else {
 			/* a model that was only named so far keeps the number it was seen with */
@@ -82,6 +98,7 @@ static int build(struct index *ix, const struct scan *s, bool named, struct view
 	if (!r && !same && !(*now = view_build(&b, (old ? old->generation : ix->status.generation) + 1, old)))
 		r = err_nomem(e);
 	view_builder_release(&b);
+	beside_release(&beside);
 	if (r < 0) {
 		free(list);
 		return r;

@@ -20,11 +20,19 @@ struct inspect_input {
 	size_t n_files;
 };
 
+/* A file that the weights name and that lies beside them: as it was when it was opened, zeros where it could not be. */
+struct inspect_beside {
+	const char *path;		/* relative to the root */
+	struct io_id id;
+};
+
 struct inspect {
 	struct facts facts;
 	bool open;			/* weights and canon hold the model's tensors */
 	struct weights weights;		/* paths: scan_file's names */
 	struct canon canon;
+	struct inspect_beside *beside;	/* in facts' arena */
+	size_t n_beside;
 	struct canon_hints hints;	/* from the config and the container; strings live in `facts` or `weights` */
 };
 

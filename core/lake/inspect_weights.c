@@ -110,8 +110,30 @@ static void put_formats(struct looking *l, const char *read)
 
 struct shelf {
 	const struct inspect_input *in;
+	struct inspect *out;
 	const struct scan_file *const *files;
 };
+
+/* Kept whether it could be opened or not: what appears later changes the model too. */
+static int note_beside(struct inspect *out, const char *path, const struct io *io, struct err *e)
+{
+	size_t n = out->n_beside;
+	const char *kept = arena_strdup(&out->facts.arena, path);
+
+	if (kept && (n & (n - 1)) == 0) {
+		struct inspect_beside *more = arena_array(&out->facts.arena, n ? n * 2 : 1, sizeof *more);
+
+		if (!more)
+			return err_nomem(e);
+		if (n)
+			memcpy(more, out->beside, n * sizeof *more);
+		out->beside = more;
+	}
+	if (!kept)
+		return err_nomem(e);
+	out->beside[out->n_beside++] = (struct inspect_beside){kept, io->id};
+	return 0;
+}
 
 /* A file that one of the set names as lying beside it. */
 static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io, struct err *e)
@@ -125,7 +147,10 @@ static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io
 		return err_nomem(e);
 	memcpy(full, path, len);
 	strcpy(full + len, name);
-	return lake_open_file(s->in->lake, s->in->root, full, io, e);
+	int r = lake_open_file(s->in->lake, s->in->root, full, io, e);
+	int noted = note_beside(s->out, full, r < 0 ? &IO_INIT : io, e);
+
+	return noted < 0 ? noted : r;
 }
 
 /* All of a set as one; 0, 1 when it cannot be (a problem says why), -ENOMEM. */
@@ -148,7 +173,7 @@ static int open_set(struct looking *l, const struct scan_file *const *files, con
 			io_close(&ios[k]);
 		facts_problem_err(&l->out->facts, names[i - 1], r, &why);
 	} else {
-		r = weights_open_beside(w, ios, names, n, &(struct beside){open_beside, &(struct shelf){l->in, files}}, &why);
+		r = weights_open_beside(w, ios, names, n, &(struct beside){open_beside, &(struct shelf){l->in, l->out, files}}, &why);
 		for (i = 0; r && i + 1 < n && strncmp(why.msg, names[i], strlen(names[i])); i++)
 			;	/* the message begins with the name of the file that is to blame */
 		if (r && r != -ENOMEM)

@@ -121,6 +121,59 @@ static void test_second_look_reads_nothing(void **state)
 	index_close(ix);
 }
 
+static void put_bytes(const char *path, const void *data, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	assert_int_equal(write(fd, data, len), (ssize_t)len);
+	close(fd);
+}
+
+static bool is_read(struct index *ix, const char *name)
+{
+	struct view *v = index_view(ix);
+	bool read = view_by_name(v, name)->flags & VIEW_WEIGHTS;
+	view_unref(v);
+	return read;
+}
+
+/* Two models in a folder, with weights in a third file whose name is neither's. */
+static void test_file_beside(void **state)
+{
+	static const char onnx[] = "\x08\x08:%*#\x08\x04\x10\x01" "B\1wp\1j\x18\n\10location\x12\x0cno-such-file";
+	struct fixture *f = *state;
+	char one[160], two[160], data[160];
+	snprintf(one, sizeof one, "%s/one.onnx", f->lake);
+	snprintf(two, sizeof two, "%s/two.onnx", f->lake);
+	snprintf(data, sizeof data, "%s/no-such-file", f->lake);
+	put_bytes(one, onnx, sizeof onnx - 1);
+	put_bytes(two, onnx, sizeof onnx - 1);
+	struct index *ix = open_index(f);
+	run(ix);
+	uint32_t id = id_of(ix, "one"), a = id_of(ix, "org/a");
+	assert_true(id && !is_read(ix, "one"));
+	put_bytes(data, "0123456789abcdef", 16);	/* what was missing appears */
+	run(ix);
+	assert_true(id_of(ix, "one") != id && is_read(ix, "one") && is_read(ix, "two"));
+	uint64_t g = generation(ix);
+	id = id_of(ix, "one");
+	run(ix);
+	assert_true(generation(ix) == g && id_of(ix, "one") == id);
+	index_close(ix);
+	put_bytes(data, "0123456789abcdefg", 17);	/* it changes while nobody looks */
+	ix = open_index(f);
+	run(ix);
+	assert_true(id_of(ix, "one") != id && is_read(ix, "one"));
+	assert_int_equal(id_of(ix, "org/a"), a);
+	id = id_of(ix, "one");
+	assert_int_equal(unlink(data), 0);
+	run(ix);
+	assert_true(id_of(ix, "one") != id && !is_read(ix, "one"));
+	g = generation(ix);
+	run(ix);
+	assert_true(generation(ix) == g);
+	index_close(ix);
+}
+
 static void test_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -227,7 +280,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_names_at_once), T(test_second_look_reads_nothing), T(test_changes), T(test_numbers_are_never_used_again),
+		T(test_names_at_once), T(test_second_look_reads_nothing), T(test_file_beside), T(test_changes),
+		T(test_numbers_are_never_used_again),
 		T(test_copies_are_kin), T(test_background_sees_changes), T(test_cancelled), T(test_two_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
