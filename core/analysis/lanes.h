@@ -33,6 +33,25 @@ LANES_REDUCE(lanes_dot_float, float, u * v)
 LANES_REDUCE(lanes_distance2, double, (u - v) * (u - v))
 LANES_REDUCE(lanes_norms2, double, u * u + v * v)
 
+/* The sum of the values from lo to hi, and how many they are. */
+static inline double lanes_between(const float *v, size_t n, float lo, float hi, double *count)
+{
+	double acc[LANES] = {0}, in[LANES] = {0}, rest = 0, more = 0;
+	size_t whole = n - n % LANES;
+	for (size_t i = 0; i < whole; i += LANES)
+		for (size_t k = 0; k < LANES; k++) {
+			double x = v[i + k], one = x >= lo && x <= hi ? 1 : 0;
+			acc[k] += x >= lo && x <= hi ? x : 0;
+			in[k] += one;
+		}
+	for (size_t i = whole; i < n; i++) {
+		rest += v[i] >= lo && v[i] <= hi ? v[i] : 0;
+		more += v[i] >= lo && v[i] <= hi;
+	}
+	*count = LANES_SUM(in) + more;
+	return LANES_SUM(acc) + rest;
+}
+
 /* Products of the steps u = b - a and v = d - c. */
 struct lanes_steps { double uu, uv, vv; };
 

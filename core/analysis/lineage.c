@@ -383,6 +383,7 @@ struct job {
 	const struct lineage_input *in;
 	const struct lineage *all;
 	struct lineage *part;	/* one a family */
+	uint32_t *order;	/* families by size, the largest first */
 	const struct cancel *cancel;
 	struct err *errs;
 };
@@ -390,8 +391,16 @@ struct job {
 static int run_family(void *arg, size_t i)
 {
 	struct job *j = arg;
-	const struct lineage_family *fm = &j->all->families[i];
-	return lineage_family(&j->part[i], j->in, fm->members, fm->n, &j->all->background, j->cancel, &j->errs[i]);
+	uint32_t k = j->order[i];
+	const struct lineage_family *fm = &j->all->families[k];
+	return lineage_family(&j->part[k], j->in, fm->members, fm->n, &j->all->background, j->cancel, &j->errs[k]);
+}
+
+static int cmp_size(const void *x, const void *y, void *arg)
+{
+	const struct lineage_family *f = arg;
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+	return f[a].n != f[b].n ? (f[a].n > f[b].n ? -1 : 1) : (a > b) - (a < b);
 }
 
 /* Move what a family gave into the whole; texts are copied into its arena. */
@@ -425,9 +434,14 @@ static int all_families(struct lineage *out, const struct lineage_input *in, con
 {
 	cleanup_free struct lineage *part = mem_array(out->n_families + 1, sizeof *part);
 	cleanup_free struct err *errs = mem_array(out->n_families + 1, sizeof *errs);
-	if (!part || !errs)
+	cleanup_free uint32_t *order = mem_array(out->n_families + 1, sizeof *order);
+	if (!part || !errs || !order)
 		return err_nomem(e);
-	struct job j = {in, out, part, cancel, errs};
+	for (size_t i = 0; i < out->n_families; i++)
+		order[i] = (uint32_t)i;
+	if (out->n_families)
+		qsort_r(order, out->n_families, sizeof *order, cmp_size, out->families);
+	struct job j = {in, out, part, order, cancel, errs};
 	int rc = pool_for(in->threads ? in->threads : pool_cores(), out->n_families, run_family, &j);
 	for (size_t i = 0; i < out->n_families; i++) {
 		if (rc && errs[i].code && e)

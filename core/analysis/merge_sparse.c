@@ -5,11 +5,13 @@
  */
 #include "core/analysis/merge.h"
 
+#include "core/analysis/lanes.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-enum { BASES = 3, BINS = 240, EXPERTS = 4, SCREEN = 4 };
+enum { BASES = 3, BINS = 240, EXPERTS = 4, SCREEN = 4, BLOCK = 256 };
 static const double top_ratio = 3.0, need = 0.85, sharp = 24;	/* steps that a difference must span for its ratio to be sharp */
 
 struct sparse {
@@ -33,14 +35,20 @@ static double step(const struct sparse *s, size_t e)
 
 struct peak { double at, share; size_t n; };
 
-/* The sharpest peak of num / den over values of [0.04, top_ratio]; share: of the values that could show it. */
-static struct peak find_peak(const double *ratio, size_t n)
+/* The sharpest peak over values of [0.04, top_ratio]; share: of all n. */
+static struct peak find_peak(const float *ratio, size_t n)
 {
 	size_t bin[BINS + 4] = {0};
 	struct peak best = {0, 0, n};
-	for (size_t i = 0; i < n; i++) {	/* what lies outside is counted before the first */
-		bool in = ratio[i] > 0.04 && ratio[i] < top_ratio;
-		bin[in ? 2 + (size_t)(ratio[i] / top_ratio * BINS) : 0]++;
+	for (size_t i = 0; i < n; i += BLOCK) {
+		int at[BLOCK];		/* what lies outside is counted before the first */
+		size_t len = MIN(n - i, (size_t)BLOCK);
+		for (size_t k = 0; k < len; k++) {
+			float r = ratio[i + k] > 0.04f && ratio[i + k] < top_ratio ? ratio[i + k] : -1;
+			at[k] = 2 + (int)(r * (BINS / top_ratio));
+		}
+		for (size_t k = 0; k < len; k++)
+			bin[at[k] < 0 ? 0 : at[k]]++;
 	}
 	bin[0] = 0;
 	size_t before[BINS + 5] = {0};
@@ -63,11 +71,7 @@ static struct peak find_peak(const double *ratio, size_t n)
 	double lo = (double)(at - 2) * top_ratio / BINS, hi = lo + 2 * top_ratio / BINS, sum = 0, k = 0;
 	for (int round = 0; round < 3; round++) {	/* the mean of the peak, narrowed about itself */
 		sum = k = 0;
-		for (size_t i = 0; i < n; i++) {
-			double in = ratio[i] >= lo && ratio[i] <= hi;
-			sum += in > 0 ? ratio[i] : 0;
-			k += in;
-		}
+		sum = lanes_between(ratio, n, (float)lo, (float)hi, &k);
 		if (k < 1)
 			return best;
 		lo = sum / k - 0.015;
@@ -79,13 +83,14 @@ static struct peak find_peak(const double *ratio, size_t n)
 }
 
 /* Ratios (y - b) / (x - b) over every stride-th value not yet told; out holds up to len. */
-static size_t ratios(const struct sparse *s, size_t x, size_t stride, double *out)
+static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out)
 {
-	size_t n = 0;
-	for (size_t e = 0; e < s->m->len; e += stride) {
-		double b = value(s->m, s->base, e), d = value(s->m, x, e) - b, u = step(s, e);
-		out[n] = (value(s->m, s->y, e) - b) / d;
-		n += !(s->told[e] || fabs(d) < sharp * u || d == 0);
+	size_t n = 0, len = s->m->len;
+	const float *yv = s->m->x + s->y * len, *bv = s->m->x + s->base * len, *xv = s->m->x + x * len, *ulp = s->m->ulp + s->y * len;
+	for (size_t e = 0; e < len; e += stride) {
+		float d = xv[e] - bv[e];
+		out[n] = (yv[e] - bv[e]) / d;
+		n += !(s->told[e] || fabsf(d) < (float)sharp * ulp[e] || d == 0);
 	}
 	return n;
 }
@@ -147,7 +152,7 @@ static double certificate(struct sparse *s)
 }
 
 /* w_i / (w_i + w_j) from the values where both survive: (y - b - k d_j) / (k (d_i - d_j)). */
-static void find_means(struct sparse *s, double *buf)
+static void find_means(struct sparse *s, float *buf)
 {
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t j = 0; j < i; j++) {
@@ -157,7 +162,7 @@ static void find_means(struct sparse *s, double *buf)
 				double b = value(s->m, s->base, e), di = value(s->m, s->x[i], e) - b, dj = value(s->m, s->x[j], e) - b;
 				if (s->told[e] || di * dj <= 0 || fabs(k * (di - dj)) < sharp * step(s, e))
 					continue;
-				buf[n++] = (value(s->m, s->y, e) - b - k * dj) / (k * (di - dj));
+				buf[n++] = (float)((value(s->m, s->y, e) - b - k * dj) / (k * (di - dj)));
 			}
 			struct peak p = find_peak(buf, n);
 			if (p.share > 0.1 && p.at < 0.98 && fabs(s->k[i] - s->k[j]) < 0.03 * k) {
@@ -168,7 +173,7 @@ static void find_means(struct sparse *s, double *buf)
 }
 
 /* Experts one by one, the sharpest peak first. */
-static double add_experts(struct sparse *s, double *buf)
+static double add_experts(struct sparse *s, float *buf)
 {
 	double told = coverage(s);
 	while (s->n < EXPERTS) {
@@ -276,7 +281,7 @@ static void describe(const struct sparse *s, double told, struct merge *out)
 
 int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out)
 {
-	cleanup_free double *buf = mem_array(m->len + 1, sizeof *buf);
+	cleanup_free float *buf = mem_array(m->len + 1, sizeof *buf);
 	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
 	if (!buf || !told)
 		return -ENOMEM;
