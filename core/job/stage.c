@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK = 128 };
+enum { CHUNK = 128, SIGNED_CHUNK = 32 };	/* stored at once; of signatures fewer, which are large */
 
 /* What was found out about one model, until it is stored. */
 struct finding {
@@ -20,6 +20,7 @@ struct finding {
 	bool inspected, signed_;
 	uint64_t export_size;	/* 0: nothing to export */
 	struct signature signature;
+	struct buf blob;	/* the signature encoded */
 	int result;		/* of making the signature */
 	struct err err;
 };
@@ -30,6 +31,7 @@ static void finding_release(struct finding *f)
 		signature_release(&f->signature);
 	if (f->inspected)
 		inspect_release(&f->inspect);
+	buf_release(&f->blob);
 	arena_release(&f->arena);
 	*f = (struct finding){0};
 }
@@ -77,7 +79,7 @@ static int look(struct index *ix, struct finding *f, int state, const struct can
 		return f->result;
 	}
 	f->signed_ = f->result == 0;
-	return 0;
+	return f->signed_ ? signature_encode(&f->signature, &f->blob, e) : 0;
 }
 
 /* Within a transaction. */
@@ -92,7 +94,7 @@ static int store_finding(struct index *ix, struct finding *f, struct facets_seen
 	if (r < 0 || f->state < VIEW_SIGNED)
 		return r;
 	if (f->signed_)
-		return store_put_signature(c, f->id, &f->signature, f->flags, e);
+		return store_put_signature(c, f->id, &f->signature, &f->blob, f->flags, e);
 	if (f->result < 0) {
 		f->flags |= VIEW_PROBLEMS;
 		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)f->id, "", "no signature", f->err.msg);
@@ -120,19 +122,33 @@ static int store_findings(struct index *ix, struct finding *f, size_t n, struct 
 	return r;
 }
 
+/* Some models are looked into while those before them are stored. */
 struct chunk {
 	struct index *ix;
-	struct finding *f;
+	struct finding *f, *last;	/* CHUNK each */
+	size_t n, n_last;
 	int state;
 	const struct cancel *cancel;
 	uint64_t before;
 	_Atomic uint64_t done;
+	struct err err;			/* of storing */
 };
+
+static int store_last(struct chunk *k)
+{
+	int r = k->n_last ? store_findings(k->ix, k->last, k->n_last, &k->err) : 0;
+	for (size_t i = 0; i < k->n_last; i++)
+		finding_release(&k->last[i]);
+	k->n_last = 0;
+	return r;
+}
 
 static int look_at(void *arg, size_t i)
 {
 	struct chunk *k = arg;
 	struct err e = ERR_INIT;
+	if (!i--)
+		return store_last(k);
 	int r = look(k->ix, &k->f[i], k->state, k->cancel, &e);
 	if (r == -ESTALE)	/* left the lake: the next scan knows */
 		r = 0;
@@ -144,12 +160,12 @@ static int look_at(void *arg, size_t i)
 	return r == -ENOMEM || r == -ECANCELED ? r : 0;
 }
 
-static size_t pick(struct view *v, uint32_t *at, int state, uint32_t *ids)
+static size_t pick(struct view *v, uint32_t *at, int state, struct finding *f)
 {
-	size_t n = 0;
-	for (; *at < v->n && n < CHUNK; ++*at)
+	size_t n = 0, most = state < VIEW_SIGNED ? CHUNK : SIGNED_CHUNK;
+	for (; *at < v->n && n < most; ++*at)
 		if (v->models[*at].state < state)
-			ids[n++] = v->models[*at].id;
+			f[n++] = (struct finding){.id = v->models[*at].id, .err = ERR_INIT};
 	return n;
 }
 
@@ -161,29 +177,47 @@ static uint64_t count_below(struct view *v, int state)
 	return n;
 }
 
+/* What was looked into is the last from now on. */
+static void turn(struct chunk *k)
+{
+	struct finding *f = k->last;
+	k->last = k->f;
+	k->f = f;
+	k->n_last = k->n;
+	k->before += k->n;
+	k->n = k->done = 0;
+}
+
+static int stage_chunks(struct chunk *k, struct view *v, struct err *e)
+{
+	uint32_t at = 0;
+	int r = 0;
+	do {
+		k->n = r ? 0 : pick(v, &at, k->state, k->f);
+		int s = pool_for(k->ix->jobs, k->n + 1, look_at, k);
+		r = r ? r : s;
+		turn(k);
+	} while (k->n_last);
+	if (r == -ECANCELED)
+		return err_set(e, ECANCELED, "interrupted");
+	if (r < 0 && !k->err.code)	/* not of storing: the index keeps what others say */
+		return r == -ENOMEM ? err_nomem(e) : r;
+	if (r < 0 && e)
+		*e = k->err;
+	return r;
+}
+
 int stage_models(struct index *ix, int state, enum index_phase phase, const struct cancel *c, struct err *e)
 {
 	struct view *v = index_view(ix);
-	struct finding *f = mem_array(CHUNK, sizeof *f);
-	uint32_t ids[CHUNK], at = 0;
-	uint64_t total = count_below(v, state), done = 0;
-	int r = f ? 0 : err_nomem(e);
-	if (total)
+	uint64_t total = count_below(v, state);
+	cleanup_free struct finding *f = mem_array(CHUNK, sizeof *f), *last = mem_array(CHUNK, sizeof *last);
+	struct chunk k = {.ix = ix, .f = f, .last = last, .state = state, .cancel = c, .err = ERR_INIT};
+	int r = f && last ? 0 : err_nomem(e);
+	if (r == 0 && total) {
 		status_phase(ix, phase, total);
-	for (size_t n; r == 0 && total && (n = pick(v, &at, state, ids)) > 0; done += n) {
-		struct chunk k = {.ix = ix, .f = f, .state = state, .cancel = c, .before = done};
-		for (size_t i = 0; i < n; i++)
-			f[i] = (struct finding){.id = ids[i], .err = ERR_INIT};
-		r = pool_for(ix->jobs, n, look_at, &k);
-		int s = store_findings(ix, f, n, e);
-		for (size_t i = 0; i < n; i++)
-			finding_release(&f[i]);
-		if (r == -ECANCELED)
-			err_set(e, ECANCELED, "interrupted");
-		if (r == 0)
-			r = s;
+		r = stage_chunks(&k, v, e);
 	}
-	free(f);
 	view_unref(v);
 	if (r == 0 && total)
 		r = publish_again(ix, e);

@@ -158,13 +158,10 @@ int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *i
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)id, (int64_t)VIEW_INSPECTED, (int64_t)flags);
 }
 
-int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, uint32_t flags, struct err *e)
+int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, const struct buf *encoded, uint32_t flags,
+			struct err *e)
 {
-	cleanup_buf struct buf b = {0};
-	int r = signature_encode(s, &b, e);
-	if (r < 0)
-		return r;
-	r = catalog_do(c, Q_SIGNATURE_PUT, e, "bib", &s->key, sizeof s->key, (int64_t)SIGNATURE_VERSION, b.data, b.len);
+	int r = catalog_do(c, Q_SIGNATURE_PUT, e, "bib", &s->key, sizeof s->key, (int64_t)SIGNATURE_VERSION, encoded->data, encoded->len);
 	if (!r)
 		r = catalog_do(c, Q_SIGNED_PUT, e, "ibb", (int64_t)id, &s->key, sizeof s->key, &s->sketch, sizeof s->sketch);
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)id, (int64_t)VIEW_SIGNED, (int64_t)flags);
