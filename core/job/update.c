@@ -28,16 +28,36 @@ static uint64_t identity_of(const struct scan_model *s)
 		h = hash64(f->name, strlen(f->name), h);
 		h = hash64(&k, sizeof k, h);
 	}
-	return h >> 1 | 1;	/* positive in SQLite, never 0 */
+	return h;
 }
 
-/* Owner and mode of the virtual nodes: of its weights (else its first file); read bits that all its files have. */
+/* What permission bits (read, or search one place lower) allow to a node's classes: who is of another class there has
+ * what everyone has. */
+static uint16_t granted(unsigned mode, uint32_t uid, uint32_t gid, const struct view_model *m)
+{
+	unsigned other = mode & 4, group = gid == m->gid ? mode >> 3 & 4 : other;
+	unsigned owner = uid == m->uid ? mode >> 6 & 4 : group;
+	return (uint16_t)(owner << 6 | group << 3 | other);
+}
+
+static void grant(struct view_model *m, const struct scan_file *f)
+{
+	m->mode &= granted(f->mode, f->uid, f->gid, m);
+	for (const struct scan_dir *d = f->in; d; d = d->above)
+		m->mode &= granted((unsigned)d->mode << 2, d->uid, d->gid, m);
+}
+
+/*
+ * Owner and mode of the virtual nodes: of its weights (else its first file); who may read all its files, and search all
+ * directories they lie in. As long as that is not known nobody else is let in.
+ */
 static struct view_model describe(const struct scan_model *s, bool named)
 {
-	struct view_model m = {.root = (uint8_t)s->root, .mode = 0444, .uid = geteuid(), .gid = getegid()};
+	struct view_model m = {.root = (uint8_t)s->root, .mode = named ? 0444 : 0400};
+	m.uid = geteuid();
+	m.gid = getegid();
 	if (!named)
 		return m;
-	m.identity = identity_of(s);
 	bool owned = false;
 	for (size_t i = 0; i < s->n_files; i++) {
 		const struct scan_file *f = &s->files[i];
@@ -48,12 +68,14 @@ static struct view_model describe(const struct scan_model *s, bool named)
 			m.gid = f->gid;
 			owned = true;
 		}
-		m.mode &= f->mode;
 		m.mtime_ns = MAX(m.mtime_ns, f->id.mtime_ns);
 		if (f->kind == SCAN_CARD)
 			m.flags |= VIEW_CARD;
 	}
-	m.mode &= 0444;
+	for (size_t i = 0; i < s->n_files; i++)
+		if (!s->files[i].broken)
+			grant(&m, &s->files[i]);
+	m.identity = hash_mix(identity_of(s) ^ m.mode) >> 1 | 1;	/* positive in SQLite, never 0 */
 	return m;
 }
 

@@ -112,8 +112,7 @@ void lake_close(struct lake *l)
 	*l = (struct lake){0};
 }
 
-/* The root or allowed directory that a real path lies in, or NULL. */
-static const char *base_of(const struct lake *l, const char *real)
+const char *lake_base(const struct lake *l, const char *real)
 {
 	for (size_t i = 0; i < l->n_roots; i++)
 		if (beneath(real, l->roots[i].path))
@@ -169,7 +168,7 @@ static int open_resolved(const struct lake *l, uint32_t root, const char *path, 
 	memcpy(full + n + 1, path, m + 1);
 	if (!realpath(full, real))
 		return -1;
-	const char *base = base_of(l, real);
+	const char *base = lake_base(l, real);
 	if (!base) {
 		errno = EXDEV;
 		return -1;

@@ -22,6 +22,7 @@ struct entry {
 	bool broken;
 	uint16_t mode;
 	uint32_t uid, gid;
+	const struct scan_dir *in;
 	struct io_id id;
 };
 
@@ -38,6 +39,7 @@ struct listing {
 	size_t n, cap;
 	size_t n_files;		/* of the sorted part */
 	size_t rows;		/* of the walker's unread, before this directory's */
+	const struct scan_dir *in;	/* itself and what it lies in */
 	struct set *sets;
 	size_t n_sets, sets_cap;
 };
@@ -69,6 +71,7 @@ struct place {
 	const char *id;		/* what its ids begin with; == path where they are the same */
 	const char *revision;	/* of a hub snapshot */
 	const char *layout;	/* the name its plain models get, NULL: "directory" */
+	const struct scan_dir *in;	/* what it lies in; with itself once walk_place has listed it */
 	struct owner *owner;	/* or NULL */
 	unsigned depth;		/* of the recursion below an owner */
 	bool external;		/* reached through a link out of the lake: loops are possible */
@@ -82,6 +85,7 @@ struct dirlink {		/* a link to a directory, followed after everything else */
 	uint32_t root;
 	const char *path, *id;
 	const char *real;	/* of a walked one: the path it leads to, out of the lake */
+	const struct scan_dir *in;
 };
 
 struct filelink {		/* a model whose weights are all links: perhaps another's */
@@ -139,6 +143,11 @@ char *path_join(const char *dir, const char *name);
 /* All subdirectories of a listing that are not done; links to directories are kept for later. */
 int walk_dirs(struct walker *w, const struct place *p, struct listing *l);
 
+/* The directory behind a descriptor as the last of `in`; NULL: out of memory. */
+const struct scan_dir *walk_in(struct walker *w, const struct stat *st, const struct scan_dir *above);
+/* What a link's target lies in, behind *in: the directories of a real path below the root or allowed directory that
+ * holds it. 0 or -errno. */
+int walk_in_target(struct walker *w, const char *real, const struct scan_dir **in);
 /* Below links out of the lake: true the first time a directory is seen. *r: -errno. */
 bool walk_first_visit(struct walker *w, int fd, int *r);
 

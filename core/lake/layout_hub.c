@@ -112,6 +112,7 @@ static int take_snapshots(struct walker *w, struct place *p)
 	int r = listing_get(w, &snapshots, &l);
 	if (r < 0)
 		return r;
+	snapshots.in = l->in;
 	size_t plain = current(w, p, &snapshots, l);
 	for (size_t i = 0; i < l->n && r == 0; i++)
 		if (l->entries[i].dir)

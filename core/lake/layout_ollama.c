@@ -17,6 +17,7 @@ enum { LEVELS = 4, MANIFEST_MAX = 1 << 20, DIGEST = 64 };
 
 struct store {
 	const struct place *place;	/* of the store */
+	const struct scan_dir *blobs;	/* NULL in a names-only scan */
 	char (*named)[DIGEST];		/* digests that manifests name */
 	size_t n_named, cap;
 };
@@ -89,11 +90,12 @@ static const char *distinct(struct walker *w, const struct owner *o, const char 
 	return walk_str(w, other, strlen(other));
 }
 
-static int add_file(struct walker *w, struct owner *o, const char *path, const char *name, enum scan_kind kind)
+static int add_file(struct walker *w, struct owner *o, const char *path, const char *name, enum scan_kind kind,
+		    const struct scan_dir *in)
 {
 	if (!path || !name || mem_grow(&o->files, &o->cap, o->n_files + 1) < 0)
 		return -ENOMEM;
-	struct scan_file f = {.path = path, .name = name, .kind = kind};
+	struct scan_file f = {.path = path, .name = name, .kind = kind, .in = in};
 	stat_blob(w, o->place, path, &f);
 	if (f.broken && kind == SCAN_WEIGHTS)
 		f.kind = SCAN_OTHER;
@@ -119,7 +121,7 @@ static int add_layer(struct walker *w, struct store *s, struct owner *o, const s
 	memcpy(s->named[s->n_named++], hex, DIGEST);
 	snprintf(blob, sizeof blob, "blobs/sha256-%s", hex);
 	const char *path = walk_join(w, s->place->path, blob);
-	return add_file(w, o, path, distinct(w, o, name ? name : blob + strlen("blobs/")), kind);
+	return add_file(w, o, path, distinct(w, o, name ? name : blob + strlen("blobs/")), kind, s->blobs);
 }
 
 static int read_manifest(struct walker *w, struct store *s, struct owner *o, const char *path)
@@ -136,7 +138,7 @@ static int read_manifest(struct walker *w, struct store *s, struct owner *o, con
 	    json_parse_loose(&a, text, len, &(struct value_limits){.depth = 8, .count = 4096}, &v, &ignored) < 0)
 		return ignored.code == ENOMEM ? -ENOMEM : walk_unread(w, o->place->root, path, "", io.size, broken);
 	const struct value *layers = value_get(&v, "layers"), *config = value_get(&v, "config");
-	int r = add_file(w, o, path, "manifest.json", SCAN_OTHER);
+	int r = add_file(w, o, path, "manifest.json", SCAN_OTHER, o->place->in);
 	if (r == 0 && value_count(config))
 		r = add_layer(w, s, o, config);
 	for (size_t i = 0; r == 0 && layers && layers->kind == VALUE_ARRAY && i < layers->arr.n; i++)
@@ -181,18 +183,20 @@ static int walk_deeper(struct walker *w, struct store *s, const struct place *p,
 static int walk_manifests(struct walker *w, struct store *s, const struct place *p, const char **words, size_t level)
 {
 	struct listing *l;
+	struct place here = *p;
 	int r = listing_get(w, p, &l);
 	if (r < 0)
 		return r;
+	here.in = l->in;
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		const struct entry *e = &l->entries[i];
 		if (!e->dir) {
 			r = level == LEVELS - 1 && !e->broken && !e->special && !e->linked_dir && e->name[0] != '.' ?
-				take_tag(w, s, p, words, e->name) : 0;
+				take_tag(w, s, &here, words, e->name) : 0;
 			continue;
 		}
 		if (level < LEVELS - 1)
-			r = walk_deeper(w, s, p, words, level, e->name);
+			r = walk_deeper(w, s, &here, words, level, e->name);
 	}
 	listing_put(w, l);
 	return r;
@@ -226,6 +230,16 @@ static int look_at_blobs(struct walker *w, struct store *s, const struct place *
 	return r;
 }
 
+static int blobs_in(struct walker *w, struct store *s, const struct place *p, const char *blobs)
+{
+	struct stat st;
+	cleanup_fd int fd = w->names_only ? -1 : lake_open_at(w->lake, p->root, blobs, O_PATH | O_DIRECTORY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	s->blobs = walk_in(w, &st, p->in);
+	return s->blobs ? 0 : -ENOMEM;
+}
+
 static int take(struct walker *w, struct place *p, struct listing *l)
 {
 	struct store s = {.place = p};
@@ -239,7 +253,9 @@ static int take(struct walker *w, struct place *p, struct listing *l)
 	at.quiet = true;
 	at.owner = NULL;
 	at.path = at.id = manifests;
-	int r = walk_manifests(w, &s, &at, words, 0);
+	int r = blobs_in(w, &s, p, blobs);
+	if (r == 0)
+		r = walk_manifests(w, &s, &at, words, 0);
 	at.path = at.id = blobs;
 	if (r == 0)
 		r = look_at_blobs(w, &s, &at);

@@ -10,6 +10,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -87,6 +89,18 @@ static int make_entries(struct listing *l)
 	return 0;
 }
 
+/* What the target of a link lies in, too: a link must not open to others what a directory closes. */
+static int target_in(struct walker *w, int fd, struct entry *e)
+{
+	char self[32], real[PATH_MAX];
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(self, real, sizeof real - 1);
+	if (n < 0)
+		return -errno;
+	real[n] = 0;
+	return walk_in_target(w, real, &e->in);
+}
+
 /* The kind that the directory did not tell (d_type unknown on some file systems), and links followed. 0 or -errno. */
 static int stat_entry(struct walker *w, const struct place *p, int fd, struct entry *e, bool unknown)
 {
@@ -102,7 +116,7 @@ static int stat_entry(struct walker *w, const struct place *p, int fd, struct en
 		if (!path)
 			return -ENOMEM;
 		cleanup_fd int at = lake_open_at(w->lake, p->root, path, O_PATH);
-		r = at < 0 ? at : fstat(at, &st) < 0 ? -errno : 0;
+		r = at < 0 ? at : fstat(at, &st) < 0 ? -errno : target_in(w, at, e);
 	} else if (!unknown || e->link) {
 		r = fstatat(fd, e->name, &st, 0) < 0 ? -errno : 0;
 	}
@@ -190,14 +204,29 @@ static int settle(struct walker *w, const struct place *p, int fd, struct entry 
 	return e->info.kind == SCAN_WEIGHTS || !e->info.unsure ? 0 : not_weights(w, p, e, NULL);
 }
 
+/* The lake's own directory does not count: who it is opened to was settled by whoever mounts. */
+static int place_in(struct walker *w, const struct place *p, struct listing *l, int fd)
+{
+	struct stat st;
+	if (w->names_only || !*p->path)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	l->in = walk_in(w, &st, p->in);
+	return l->in ? 0 : -ENOMEM;
+}
+
 static int fill(struct walker *w, const struct place *p, struct listing *l, int fd)
 {
-	int r = read_names(w, fd, l);
+	int r = place_in(w, p, l, fd);
+	if (r == 0)
+		r = read_names(w, fd, l);
 	if (r < 0)
 		return r;
 	r = make_entries(l);
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		struct entry *e = &l->entries[i];
+		e->in = l->in;
 		r = settle(w, p, fd, e, !e->dir && (unsigned char)e->name[-1] == DT_UNKNOWN);
 	}
 	return r;
@@ -216,6 +245,7 @@ int listing_get(struct walker *w, const struct place *p, struct listing **out)
 		return -ENOMEM;
 	l->n = l->n_files = l->names_len = l->n_sets = 0;
 	l->rows = w->n_unread;
+	l->in = p->in;
 	int r = 0;
 	cleanup_fd int fd = lake_open_at(w->lake, p->root, p->path, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)

@@ -9,4 +9,7 @@
  */
 int lake_open_at(const struct lake *l, uint32_t root, const char *path, int flags);
 
+/* The root or allowed directory that a real path lies in, or NULL. */
+const char *lake_base(const struct lake *l, const char *real);
+
 #endif

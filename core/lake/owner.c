@@ -14,7 +14,7 @@ int owner_add(struct walker *w, struct owner *o, const char *dir, const struct e
 	size_t skip = strlen(o->place->path);
 	o->files[o->n_files++] = (struct scan_file){
 		.path = path, .name = path + skip + (skip > 0), .kind = kind, .id = e->id,
-		.uid = e->uid, .gid = e->gid, .mode = e->mode, .broken = e->broken,
+		.uid = e->uid, .gid = e->gid, .mode = e->mode, .in = e->in, .broken = e->broken,
 	};
 	o->reads |= kind == SCAN_WEIGHTS;
 	o->own |= !e->link && (kind == SCAN_WEIGHTS || (kind == SCAN_CONFIG && !o->stem));

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/lake/ids.h"
 #include "core/lake/links.h"
+#include "core/lake/open.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -132,6 +133,36 @@ bool walk_first_visit(struct walker *w, int fd, int *r)
 	return first;
 }
 
+const struct scan_dir *walk_in(struct walker *w, const struct stat *st, const struct scan_dir *above)
+{
+	struct scan_dir *d = arena_alloc(&w->arena, sizeof *d);
+	if (d)
+		*d = (struct scan_dir){.above = above, .uid = st->st_uid, .gid = st->st_gid,
+		    .mode = st->st_mode & 07777};
+	return d;
+}
+
+int walk_in_target(struct walker *w, const char *real, const struct scan_dir **in)
+{
+	const char *base = w->lake->contain ? lake_base(w->lake, real) : NULL;
+	cleanup_free char *path = base ? mem_strdup(real) : NULL;
+	if (!base)	/* without containment nobody else sees the tree */
+		return 0;
+	if (!path)
+		return -ENOMEM;
+	for (char *s = strchr(path + strlen(base) + (base[1] != 0), '/'); s; s = strchr(s + 1, '/')) {
+		struct stat st;
+		*s = 0;
+		if (lstat(path, &st) < 0)
+			return errno == ENOMEM ? -ENOMEM : 0;	/* gone meanwhile, with what was in it */
+		*s = '/';
+		*in = walk_in(w, &st, *in);
+		if (!*in)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int walk_place(struct walker *w, struct place *p)
 {
 	if (cancel_asked(w->shared->cancel))
@@ -140,6 +171,7 @@ int walk_place(struct walker *w, struct place *p)
 	int r = listing_get(w, p, &l);
 	if (r < 0)
 		return r;
+	p->in = l->in;
 	const struct layout *const *x = layouts;
 	while (!(*x)->match(w, p, l))
 		x++;
@@ -197,7 +229,8 @@ static int keep_link(struct walker *w, const struct place *p, const char *name)
 {
 	if (mem_grow(&w->dirlinks, &w->dirlinks_cap, w->n_dirlinks + 1) < 0)
 		return -ENOMEM;
-	struct dirlink d = {.root = p->root, .path = walk_join(w, p->path, name), .id = walk_join(w, p->id, name)};
+	struct dirlink d = {.root = p->root, .in = p->in, .path = walk_join(w, p->path, name)};
+	d.id = walk_join(w, p->id, name);
 	if (!d.path || !d.id)
 		return -ENOMEM;
 	w->dirlinks[w->n_dirlinks++] = d;
@@ -336,6 +369,7 @@ static int follow(struct walker *w, size_t i, const struct lake *l, struct links
 	char real[PATH_MAX];
 	const char *rel;
 	uint32_t to;
+	int r;
 	struct dirlink *d = &w->dirlinks[i];
 	struct place p = {.root = d->root, .path = d->path, .id = d->id, .external = true};
 	switch (links_resolve(l, d->root, d->path, real, &rel, &to)) {
@@ -348,7 +382,9 @@ static int follow(struct walker *w, size_t i, const struct lake *l, struct links
 		if (is_seen(w->shared, real))
 			return known_outside(w, i, real, k);
 		d->real = walk_str(w, real, strlen(real));
-		return d->real ? walk_from(w, 1, &p) : -ENOMEM;
+		p.in = d->in;
+		r = d->real ? walk_in_target(w, real, &p.in) : -ENOMEM;
+		return r < 0 ? r : walk_from(w, 1, &p);
 	case TARGET_AROUND:
 		return walk_unread(w, d->root, d->path, "", 0, "a link to a directory that holds the lake");
 	default:

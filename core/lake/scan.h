@@ -16,6 +16,13 @@ enum scan_kind {	/* what a file is for its model */
 	SCAN_WEIGHTS_ALSO,	/* the same weights in another container or variant: for metadata/formats, not read */
 };
 
+/* A directory that a file lies in, below the lake's root, which does not count. */
+struct scan_dir {
+	const struct scan_dir *above;	/* NULL: the root */
+	uint32_t uid, gid;
+	uint16_t mode;
+};
+
 struct scan_file {
 	const char *path;	/* relative to the model's root; what lake_open_file takes */
 	const char *name;	/* below files/: relative to the model's directory, '/' allowed */
@@ -23,6 +30,7 @@ struct scan_file {
 	struct io_id id;	/* after links; zeros in a names-only scan */
 	uint32_t uid, gid;
 	uint16_t mode;		/* permission bits */
+	const struct scan_dir *in;	/* who may not search all of these cannot read it; NULL in a names-only scan */
 	bool broken;		/* a dangling or looping link, or not to be stat'ed */
 };
 

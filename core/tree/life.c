@@ -154,12 +154,13 @@ static void changed(void *arg, struct view *old, struct view *now)
 		return;
 	for (uint32_t i = 0; i < now->n; i++) {
 		const struct view_model *m = &now->models[i], *was = view_by_id(old, m->id);
-		if (!was) {
+		if (!was || was->mode != m->mode) {
 			stale_path(t, now, view_name(now, m));
 			stale_flat(t, now, m);
-		} else if (old != now && (was->flags != m->flags || was->state != m->state || m->state < VIEW_SIGNED)) {
-			stale_inside(t, m);
 		}
+		if (was && old != now && (was->flags != m->flags || was->state != m->state || was->mode != m->mode ||
+					  m->state < VIEW_SIGNED))
+			stale_inside(t, m);
 	}
 	for (uint32_t i = 0; i < old->n; i++)
 		if (!view_by_id(now, old->models[i].id) && !view_by_name(now, view_name(old, &old->models[i]))) {

@@ -6,8 +6,8 @@ import os
 import random
 import subprocess
 
-from harness import check, eventually, fails_with, llama_config, llama_tensors, main, model, noise, read, safetensors, \
-    same, small_lake, write
+from harness import check, eventually, fails_with, llama_config, llama_tensors, main, model, need_root, noise, read, \
+    safetensors, same, small_lake, write
 
 
 def test_links(t):
@@ -143,6 +143,41 @@ def test_private_models(t):
             same([v for v in views if b'gamma' in m.read(v)], [], f'{options}: views that tell of it')
         same(os.stat(m.path('models/org/gamma/tensors.tsv')).st_mode & 0o777, 0o400, 'its mode')
         m.umount()
+
+
+def as_nobody(*command):
+    """Exit status and output of a command that another user runs."""
+    r = subprocess.run(command, capture_output=True, check=False, user=65534, group=65534, extra_groups=[])
+    return r.returncode, r.stdout
+
+
+def test_private_directories(t):
+    """Who may not search a directory of the lake reads nothing of what lies in it, not through a link either."""
+    need_root()
+    lake = small_lake(t.lake())
+    model(lake, 'shut/model', 7)
+    model(lake, 'theirs', 8)
+    os.chmod(os.path.join(lake, 'org'), 0o700)
+    os.chmod(os.path.join(lake, 'shut/model'), 0o710)
+    os.makedirs(os.path.join(lake, 'thief'))
+    for f in 'config.json', 'model.safetensors':
+        os.symlink(os.path.join('../org/beta', f), os.path.join(lake, 'thief', f))
+    safetensors(os.path.join(lake, 'thief/weights.safetensors'), llama_tensors(layers=1), noise(12))
+    m = t.mount(lake, 'allow_other', 'files=serve').settle()
+    for name, mode in (('alpha', 0o444), ('org/beta', 0o400), ('shut/model', 0o440), ('theirs', 0o444)):
+        path = m.path('models', name, 'metadata.json')
+        same(os.stat(path).st_mode & 0o777, mode, name)
+        same(as_nobody('cat', path)[0] == 0, bool(mode & 4), f'{name} read by another user')
+    for name in os.listdir(m.path('models')):
+        code, out = as_nobody('sh', '-c', f'cat {m.path("models", name)}/files/model.safetensors')
+        same(code == 0, name in ('alpha', 'theirs'), f'weights of {name}, {len(out)} bytes')
+    check(as_nobody('cat', m.path('export/org--beta/model.safetensors'))[0], 'the export')
+    same(sorted(x.split(b'\t')[0] for x in as_nobody('cat', m.path('lake/models.tsv'))[1].splitlines()[1:]),
+         [b'alpha', b'theirs'], 'lake/models.tsv')
+    generation = m.read('lake/generation')
+    os.chmod(os.path.join(lake, 'org'), 0o755)
+    eventually(lambda: m.read('lake/generation') != generation, 20, 'the change')
+    eventually(lambda: as_nobody('cat', m.path('models/org/beta/metadata.json'))[0] == 0, 20, 'the opened directory')
 
 
 def test_hub_cache(t):
