@@ -1,5 +1,4 @@
 /* diff/FLATID/OTHER/tensors.tsv: what became of each tensor. */
-#include "core/base/mem.h"
 #include "core/lake/inspect.h"
 #include "core/tree/diffs.h"
 #include "core/tree/functions.h"
@@ -7,21 +6,6 @@
 
 #include <math.h>
 #include <string.h>
-
-struct sorted {
-	const char *name, *other;	/* "-": none */
-	const struct diff_row *row;
-	size_t n;
-};
-
-static int by_name(const void *a, const void *b)
-{
-	const struct sorted *x = a, *y = b;
-	int c = strcmp(x->name, y->name);
-	if (!c)
-		c = strcmp(x->other, y->other);
-	return c ? c : x->n < y->n ? -1 : x->n > y->n;
-}
 
 static void cell_shape(struct table *tb, const struct diff_model *m, uint32_t tensor, uint32_t part)
 {
@@ -55,11 +39,10 @@ static void numbers(struct table *tb, const struct diff_row *row)
 	table_num(tb, (double)s->changed / (double)s->elements);
 }
 
-static void tensor_row(struct table *tb, const struct two *t, const struct sorted *x)
+static void tensor_row(struct table *tb, const struct two *t, const struct diff_row *row)
 {
-	const struct diff_row *row = x->row;
-	table_text(tb, row->a == DIFF_NONE ? NULL : x->name);
-	table_text(tb, row->b == DIFF_NONE ? NULL : x->other);
+	table_text(tb, row->a == DIFF_NONE ? NULL : t->a.w->tensors[row->a].name);
+	table_text(tb, row->b == DIFF_NONE ? NULL : t->b.w->tensors[row->b].name);
 	table_text(tb, diff_status_name(row->status));
 	table_text(tb, type_name(&t->a, row->a));
 	table_text(tb, type_name(&t->b, row->b));
@@ -75,21 +58,13 @@ static int tensor_rows(struct render *r, const struct two *t)
 	int rc = two_diff(r, t, &d);
 	if (rc < 0)
 		return rc;
-	cleanup_free struct sorted *s = mem_array(d.n, sizeof *s);
-	for (size_t i = 0; i < d.n && s; i++)
-		s[i] = (struct sorted){
-			d.rows[i].a == DIFF_NONE ? "-" : t->a.w->tensors[d.rows[i].a].name,
-			d.rows[i].b == DIFF_NONE ? "-" : t->b.w->tensors[d.rows[i].b].name, &d.rows[i], i,
-		};
-	if (s)
-		qsort(s, d.n, sizeof *s, by_name);
 	table_begin(&tb, r->out, r->json,
 		    "name other_name status dtype other_dtype shape other_shape rel_l2 cosine max_abs changed");
-	for (size_t i = 0; i < d.n && s; i++)
-		tensor_row(&tb, t, &s[i]);
+	for (size_t i = 0; i < d.n; i++)
+		tensor_row(&tb, t, &d.rows[i]);
 	table_end(&tb);
 	diff_release(&d);
-	return s ? 0 : err_nomem(r->err);
+	return 0;
 }
 
 int render_diff_tensors(struct render *r)

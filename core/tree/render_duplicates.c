@@ -191,15 +191,6 @@ static int compare_group(struct search *s, const struct signed_model *g, size_t 
 	return r < 0 ? r : 0;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	const struct duplicate *x = a, *y = b;
-	if (x->bytes != y->bytes)
-		return x->bytes > y->bytes ? -1 : 1;
-	int c = strcmp(x->model, y->model);
-	return c ? c : strcmp(x->other, y->other);
-}
-
 static int find_all(struct search *s)
 {
 	int r = catalog_each(tree_catalog(s->r->tree), Q_SIGNED_ALL, s->r->err, signed_row, s, "");
@@ -221,8 +212,6 @@ int render_duplicates(struct render *r)
 	struct search s = {.r = r};
 	struct table tb;
 	int rc = find_all(&s);
-	if (s.n_found)
-		qsort(s.found, s.n_found, sizeof *s.found, by_size);
 	table_begin(&tb, r->out, r->json, "bytes kind model other");
 	for (size_t i = 0; i < s.n_found; i++) {
 		table_int(&tb, s.found[i].bytes);

@@ -149,12 +149,6 @@ int exact_get(struct render *r, const struct view_model *m, struct exact *x)
 	return rc;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct exact_tensor *x = a, *y = b;
-	return strcmp(x->name, y->name);
-}
-
 static void tensor_row(struct table *tb, const struct exact_tensor *t)
 {
 	double facts[] = {t->mean, t->std, t->min, t->max, t->l2, t->kurtosis};
@@ -182,7 +176,6 @@ int render_exact_statistics(struct render *r)
 	int rc = exact_get(r, r->model, &x);
 	if (rc < 0)
 		return rc;
-	qsort(x.tensors, x.n, sizeof *x.tensors, by_name);
 	table_begin(&tb, r->out, r->json,
 		    "name xxh128 mean std min max l2 kurtosis zeros nonfinite p01 p25 p50 p75 p99");
 	for (size_t i = 0; i < x.n; i++)

@@ -197,13 +197,6 @@ static void line_of(struct line *l, const struct item *it, size_t n)
 	l->validity = sum / weight;
 }
 
-static int by_tensors(const void *a, const void *b)
-{
-	const struct line *x = a, *y = b;
-	int c = strcmp(x->tensors.data, y->tensors.data);
-	return c ? c : strcmp(x->transformation.data, y->transformation.data);
-}
-
 static int write_lines(struct render *r, const struct item *it, size_t n)
 {
 	cleanup_free struct line *l = mem_array(n, sizeof *l);
@@ -217,8 +210,6 @@ static int write_lines(struct render *r, const struct item *it, size_t n)
 		failed |= l[lines].tensors.failed || l[lines].transformation.failed;
 		lines++;
 	}
-	if (lines && !failed)
-		qsort(l, lines, sizeof *l, by_tensors);
 	table_begin(&tb, r->out, r->json, "tensors transformation validity conciseness");
 	for (size_t i = 0; i < lines && !failed; i++) {
 		table_text(&tb, l[i].tensors.data);

@@ -4,6 +4,9 @@
  * The tables of TREE.md ("Formats of virtual files") and their JSON twins from one description: a renderer
  * writes cells, the table writes either. JSON: an array of objects, numbers as numbers (nan and inf as strings), yes/no as
  * booleans, lists as arrays, an empty cell as null.
+ *
+ * A table with a column `rank` keeps the order it is written in. The others are sorted when they end: bytewise by the cells
+ * as a .tsv prints them, the first before the second; their twins in the same order.
  */
 #include "core/base/buf.h"
 
@@ -12,11 +15,13 @@ struct table {
 	bool json;
 	const char *columns;	/* space-separated names */
 	const char *at;		/* of the next cell */
-	size_t rows;
+	struct table_row { size_t at, len, twin_at, twin_len; } *rows;
+	size_t n, cap;
+	struct buf text, twin;	/* of all rows: as cells, and (json) as objects */
 };
 
 void table_begin(struct table *t, struct buf *out, bool json, const char *columns);
-void table_end(struct table *t);
+void table_end(struct table *t);	/* only now anything is in out, but for the heading; what failed is out's failure */
 
 void table_text(struct table *t, const char *s);		/* NULL or "": empty */
 void table_bytes(struct table *t, const char *s, size_t len);	/* names from the lake */

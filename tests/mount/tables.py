@@ -1,0 +1,61 @@
+"""Tables and their twins (docs/tree.md, "Formats")."""
+import json
+import os
+
+from harness import check, main, model, noise, same, safetensors
+
+TRICKY = {'b.weight': ('F32', (8, 8)), '-': ('F32', (4,)), '.dot': ('F32', (4,)), 'a\tb': ('F32', (4,)),
+          'A.weight': ('F32', (64, 4)), 'z' * 300: ('F32', (2,)), 'a': ('F32', (2, 2)), '': ('F32', (3,))}
+
+
+def rows(data):
+    head, *lines = data.split(b'\n')[:-1]
+    return head.split(b'\t'), [line.split(b'\t') for line in lines]
+
+
+def tables(m):
+    """Every table that a walk finds, exact/ and diff/ too."""
+    for top in ('models', 'families', 'exact', 'diff', 'lake'):
+        for d, _, files in os.walk(m.path(top)):
+            yield from (os.path.join(d, f) for f in files if f.endswith('.tsv'))
+
+
+def printed(value):
+    """A cell of text as a .tsv has it."""
+    if value in (None, ''):
+        return b'-'
+    if value == '-':
+        return b'\\-'
+    return value.replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n').encode()
+
+
+def test_sorted(t):
+    """Rows are sorted by the cells as printed where there is no rank, twins alike."""
+    lake = t.lake()
+    card = '---\nbase_model:\n- org/zeta\n- org/alpha\n- "-"\n---\n'
+    for name, seed, layers in (('a', 1, 1), ('b', 1, 1), ('c', 2, 4), ('d', 2, 4), ('e', 3, 11), ('f', 3, 11)):
+        model(lake, name, seed, card, layers=layers)
+    os.mkdir(os.path.join(lake, 'tricky'))
+    safetensors(os.path.join(lake, 'tricky/model.safetensors'), TRICKY, noise(9))
+    m = t.mount(lake).settle()
+    seen = {}
+    for path in tables(m):
+        with open(path, 'rb') as f:
+            head, body = rows(f.read())
+        with open(path[:-4] + '.json', 'rb') as f:
+            twin = json.load(f)
+        name = path[len(m.point) + 1:]
+        seen[os.path.basename(path)] = max(len(body), seen.get(os.path.basename(path), 0))
+        same(len(twin), len(body), name, 'and its twin')
+        if b'rank' in head:
+            same([r[head.index(b'rank')] for r in body], [b'%d' % (i + 1) for i in range(len(body))], name)
+        else:
+            same(body, sorted(body), name)
+        for key in ('name', 'model', 'tensor', 'base_model', 'path'):
+            if head[0].decode() == key:
+                same([printed(r[key]) for r in twin], [r[0] for r in body], name, 'as its twin')
+    for name in ('tensors.tsv', 'duplicates.tsv', 'declared.tsv', 'models.tsv', 'statistics.tsv', 'audit.tsv'):
+        check(seen.get(name, 0) > 2, name, 'has', seen.get(name), 'rows')
+
+
+main()
