@@ -91,8 +91,10 @@ static int add_dataset(struct hdf5 *h, const char *path, struct hdf5_object *o)
 	int r = tensor_measure(&t, h->e);
 	if (r < 0)
 		return r;
-	if (o->layout == LAYOUT_OTHER)
-		return err_set(h->e, ENOTSUP, "%.200s: a layout of newer HDF5 files", t.name);
+	if (o->layout == LAYOUT_OTHER) {
+		h->layouts++;
+		return 0;
+	}
 	if (o->layout == LAYOUT_CHUNKED) {
 		r = hdf5_chunked(h, o, &t, &s.src);
 	} else if (!t.bytes) {
@@ -215,19 +217,31 @@ static int walk_link(struct hdf5 *h, uint64_t at, uint32_t size, const char *pat
 	return walk_child(h, path, (char *)m + p, address, depth);
 }
 
+struct group { struct hdf5 *h; const char *path; int depth; };
+
+static int dense_link(void *arg, uint64_t address, uint64_t size)
+{
+	const struct group *g = arg;
+	if (size > UINT32_MAX || address > g->h->src.size || g->h->base > g->h->src.size - address ||
+	    size > g->h->src.size - address - g->h->base)
+		return hdf5_bad(g->h, address, "a link beyond the end");
+	return walk_link(g->h, g->h->base + address, (uint32_t)size, g->path, g->depth);
+}
+
 static int walk_group(struct hdf5 *h, const struct hdf5_object *o, const char *path, int depth)
 {
 	int r = o->tree != HDF5_UNDEFINED ? walk_old_group(h, o, path, depth) : 0;
 	for (size_t i = 0; !r && i < o->n_links; i++)
 		r = walk_link(h, o->link_at[i], o->link_size[i], path, depth);
-	if (!r && o->dense)
-		return err_set(h->e, ENOTSUP, "HDF5: the group '%.100s' keeps its links in a form of newer HDF5 files", path);
-	return r;
+	struct group g = {h, path, depth};
+	return r < 0 || o->many_links.heap == HDF5_UNDEFINED ? r : hdf5_dense(h, &o->many_links, true, dense_link, &g);
 }
 
 static int walk(struct hdf5 *h, uint64_t address, const char *path, int depth)
 {
-	struct hdf5_object cleanup_with(hdf5_object_release) o = {.tree = HDF5_UNDEFINED, .heap = HDF5_UNDEFINED};
+	static const struct hdf5_dense none = {HDF5_UNDEFINED, HDF5_UNDEFINED};
+	struct hdf5_object cleanup_with(hdf5_object_release) o = {.tree = HDF5_UNDEFINED, .heap = HDF5_UNDEFINED,
+								  .many_links = none, .many_attributes = none};
 	if (depth > DEPTH)
 		return hdf5_bad(h, address, "groups nested too deeply, or in a circle,");
 	int r = hdf5_step(h, address);
@@ -289,6 +303,8 @@ static int tell(struct hdf5 *h)
 {
 	const struct { size_t n; const char *problem, *what; } left[] = {
 		{h->links, "links", "soft or external links are not followed"},
+		{h->layouts, "layout", "datasets are virtual, or in chunks with an index of HDF5 1.10: not read"},
+		{h->texts, "attributes", "attributes are kept in a way that is not read"},
 		{h->types, "type", "datasets that are not numbers are not listed"},
 		{h->apart, "training state", "tensors of an optimizer are not listed"},
 	};

@@ -2,8 +2,9 @@
 #define TARN_FORMAT_HDF5_H
 /*
  * Datasets of HDF5 files (HDF5 File Format Specification 3.0), the part of it that Keras, TensorFlow and h5py write by
- * default: superblocks 0 to 3, object headers 1 and 2, groups as B-trees or compact links, contiguous, compact and chunked
- * layouts with deflate, shuffle, fletcher32 and LZF. Read here and not through libhdf5, which is not made for hostile
+ * default: superblocks 0 to 3, object headers 1 and 2, groups as B-trees, compact or dense links, dense attributes,
+ * contiguous, compact and chunked layouts with deflate, shuffle, fletcher32 and LZF.
+ * Read here and not through libhdf5 (docs/dependencies.md), which is not made for hostile
  * files, keeps global state, and reads neither out of an archive nor from several threads. Soft and external links are
  * not followed, plugins do not exist. What is rarer is refused by name.
  */
@@ -24,7 +25,7 @@ struct hdf5 {
 	unsigned char window[8192];
 	struct hdf5_attribute *attributes;	/* of groups; in w's arena */
 	size_t n_attributes, attribute_cap;
-	size_t links, types, apart;	/* left out: links, datasets of other types, optimizer state */
+	size_t links, types, apart, layouts, texts;	/* left out: see hdf5.c's tell() */
 	struct err *e;
 };
 

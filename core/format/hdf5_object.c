@@ -8,7 +8,7 @@
 enum {
 	MESSAGE_MAX = 65536,
 	MSG_SPACE = 1, MSG_LINK_INFO = 2, MSG_TYPE = 3, MSG_LINK = 6, MSG_LAYOUT = 8, MSG_FILTERS = 11, MSG_ATTRIBUTE = 12,
-	MSG_CONTINUE = 16, MSG_GROUP = 17,
+	MSG_CONTINUE = 16, MSG_GROUP = 17, MSG_ATTRIBUTE_INFO = 21,
 	CLASS_FIXED = 0, CLASS_FLOAT = 1, CLASS_STRING = 3, CLASS_ENUM = 8, CLASS_VLEN = 9,
 	TEXT_MAX = 16 << 20,		/* a model's config as an attribute */
 	ATTRIBUTES = 4096,
@@ -218,7 +218,33 @@ static int read_attribute(struct hdf5 *h, const unsigned char *m, size_t n, uint
 	return r < 0 || !text ? r : add_attribute(h, path, m + p, strnlen((const char *)m + p, name), text, (size_t)len);
 }
 
+struct named { struct hdf5 *h; const char *path; };
+
+static int dense_attribute(void *arg, uint64_t address, uint64_t size)
+{
+	struct named *k = arg;
+	if (size > TEXT_MAX + MESSAGE_MAX || size > k->h->src.size) {
+		k->h->texts++;
+		return 0;
+	}
+	cleanup_free unsigned char *m = mem_alloc(size + 1);
+	if (!m)
+		return err_nomem(k->h->e);
+	int r = hdf5_at(k->h, address, m, (size_t)size);
+	return r < 0 ? r : read_attribute(k->h, m, (size_t)size, k->h->base + address, k->path);
+}
+
 /* --- headers --- */
+
+/* p: where the heap's address stands in the message, the tree's behind it */
+static int read_dense(struct hdf5 *h, const unsigned char *m, size_t n, size_t p, uint64_t at, struct hdf5_dense *out)
+{
+	if (n < p + 16)
+		return hdf5_bad(h, at - h->base, "a message on links or attributes cut short");
+	out->heap = hdf5_number(m + p, 8);
+	out->names = hdf5_number(m + p + 8, 8);
+	return 0;
+}
 
 static int add_link(struct hdf5 *h, struct hdf5_object *o, uint64_t at, uint32_t size)
 {
@@ -262,7 +288,11 @@ static int message(struct reading *x, unsigned type, unsigned flags, const unsig
 	case MSG_LINK: return add_link(x->h, o, at, (uint32_t)n);
 	case MSG_LINK_INFO:
 		if (n >= 18)
-			o->dense = hdf5_number(m + (m[1] & 1 ? 10 : 2), 8) != HDF5_UNDEFINED;
+			return read_dense(x->h, m, n, m[1] & 1 ? 10 : 2, at, &o->many_links);
+		return 0;
+	case MSG_ATTRIBUTE_INFO:
+		if (n >= 18)
+			return read_dense(x->h, m, n, m[1] & 1 ? 4 : 2, at, &o->many_attributes);
 		return 0;
 	case MSG_GROUP:
 		if (n < 16)
@@ -359,5 +389,9 @@ int hdf5_object_read(struct hdf5 *h, uint64_t address, const char *path, struct 
 		return hdf5_bad(h, address, "expected an object header");
 	}
 	r = block(&x, from, size);
-	return r < 0 ? r : continuations(&x);
+	if (!r)
+		r = continuations(&x);
+	struct named k = {h, path};
+	return r < 0 || o->many_attributes.heap == HDF5_UNDEFINED ? r :
+		hdf5_dense(h, &o->many_attributes, false, dense_attribute, &k);
 }

@@ -402,10 +402,60 @@ def hdf5s():
     change("chunk-broken", at, b"\0" * 8, "hazard", "keras-lambda")
 
 
+def dense_hdf5s():
+    """Links and attributes in fractal heaps."""
+    import h5py
+    import numpy as np
+    path = os.path.join(HERE, "archives", "tmp.h5")
+    with h5py.File(path, "w", libver=("v108", "v108")) as f:
+        for i in range(9):
+            f.attrs["a%d" % i] = "b"
+        f.attrs["model_config"] = np.bytes_('{"class_name": "Lambda", "pad": "%s"}' % ("x" * 5000))
+        for i in range(60):
+            f["g/%s%d" % ("n" * 20, i)] = np.float32(i)
+    with open(path, "rb") as f:
+        good = f.read()
+    os.remove(path)
+
+    def change(name, at, data, *outcome):
+        put("hdf5/dense-%s.h5" % name, good[:at] + data + good[at + len(data):], *outcome)
+
+    def each(what):
+        return [i for i in range(len(good)) if good.startswith(what, i)]
+    u64 = lambda i: struct.pack("<Q", i)
+    put("hdf5/dense.h5", good, "hazard", "keras-lambda")
+    links = [i for i in each(b"BTHD") if good[i + 5] == 5][0]
+    heap = [i for i in each(b"FRHP") if good[i + 5:i + 7] == b"\7\0"][0]
+    root = struct.unpack("<Q", good[heap + 132:heap + 140])[0]
+    node = struct.unpack("<Q", good[links + 16:links + 24])[0]
+    huge = [i for i in each(b"BTHD") if good[i + 5] == 1][0]
+    change("tree-is-none", links, b"BTHX", "EINVAL", "expected a tree of names")
+    change("tree-of-another-type", links + 5, b"\x08", "EINVAL", "expected a tree of names")
+    change("tree-without-records", links + 10, b"\0\0", "EINVAL", "expected a tree of names")
+    change("tree-of-small-nodes", links + 6, struct.pack("<I", 30), "EINVAL", "expected a tree of names")
+    change("tree-of-large-nodes", links + 6, struct.pack("<I", 1 << 30), "EINVAL", "expected a tree of names")
+    change("tree-of-many", links + 24, b"\xff\xff", "EINVAL", "more records than")
+    change("tree-too-deep", links + 12, b"\xff\xff", "EINVAL", "expected a tree of names")
+    change("tree-in-itself", node + 6 + 11 * struct.unpack("<H", good[links + 24:links + 26])[0], u64(node), "EINVAL", "HDF5")
+    change("heap-is-none", heap, b"FRHX", "EINVAL", "expected a heap of links")
+    change("heap-of-odd-blocks", heap + 112, u64(500), "EINVAL", "expected a heap of links")
+    change("heap-of-no-blocks", heap + 112, u64(0), "EINVAL", "expected a heap of links")
+    change("heap-of-wide-rows", heap + 110, b"\xff\xff", "EINVAL", "expected a heap of links")
+    change("heap-of-long-ids", heap + 5, b"\xff\xff", "EINVAL", "expected a heap of links")
+    change("heap-of-no-ids", heap + 5, b"\0\0", "EINVAL", "ids do not fit")
+    change("heap-of-few-rows", heap + 140, b"\1\0", "EINVAL", "beyond its heap")
+    change("heap-of-one-block", heap + 140, b"\0\0", "EINVAL", "HDF5")
+    change("heap-filtered", heap + 7, b"\5\0", "ENOTSUP", "filtered")
+    change("heap-beyond-end", heap + 132, u64(1 << 62), "EINVAL", "beyond the end")
+    change("block-beyond-end", root + 13 + 4, u64(1 << 62), "EINVAL", "beyond the end")
+    change("huge-beyond-end", struct.unpack("<Q", good[huge + 16:huge + 24])[0] + 6, u64(1 << 62), "EINVAL", "beyond the end")
+    change("huge-of-all", struct.unpack("<Q", good[huge + 16:huge + 24])[0] + 14, u64(1 << 62), "warning", "attributes")
+
+
 if __name__ == "__main__":
     import shutil
     shutil.rmtree(os.path.join(HERE, "archives"), ignore_errors=True)
-    for make in (zips, pickles, checkpoints, arrays, onnxes, others, hdf5s):
+    for make in (zips, pickles, checkpoints, arrays, onnxes, others, hdf5s, dense_hdf5s):
         make()
     with open(os.path.join(HERE, "archives.tsv"), "w") as f:
         f.write("file\toutcome\twords\n")

@@ -280,11 +280,24 @@ def hdf5s():
     expect("newer.h5", "a/b", data["c"])
 
 
+def dense():
+    """What HDF5 2.0 writes by default: links and attributes of an object that has many, and large ones, in heaps."""
+    layers = {"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {"pad": "x" * 5000}}]}}
+    with h5py.File(path("dense.h5"), "w", libver=("v108", "v108")) as f:
+        for i in range(12):
+            f.attrs["a%d" % i] = "text %d" % i
+        f.attrs["model_config"] = np.bytes_(json.dumps(layers))
+        for i in range(130):
+            f["model_weights/layer_%d_%s/w" % (i, "n" * (i % 17))] = np.full(2, i, "f4")
+        for i in range(130):
+            expect("dense.h5", "layer_%d_%s/w" % (i, "n" * (i % 17)), np.full(2, i, "f4"))
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     for f in os.listdir(OUT):
         os.remove(path(f))
-    for make in (torches, pickles, numpys, onnxes, msgpacks, ggmls, hdf5s):
+    for make in (torches, pickles, numpys, onnxes, msgpacks, ggmls, hdf5s, dense):
         make()
     with open(os.path.join(HERE, "archives.tsv"), "w") as f:
         f.write("file\ttensor\tdtype\tshape\txxh128\n")
