@@ -204,7 +204,7 @@ static int pass(struct index *ix, bool renew, const struct cancel *c, struct err
 	if (catalog_changed(ix->catalog))
 		r = load_known(ix, e);
 	status_phase(ix, INDEX_SCAN, 0);
-	if (r == 0)
+	if (r == 0 && (r = lake_look(&ix->lake, e)) >= 0)
 		r = update_scan(ix, c, e);
 	if (r == 0 && !ix->cached)
 		r = stage_models(ix, VIEW_INSPECTED, INDEX_HEADERS, c, e);
@@ -236,23 +236,42 @@ static bool should_stop(struct index *ix)
 	return stop;
 }
 
-/* Wait for a reason to look again: a change, a request, another process's writing, or time. */
-static void rest(struct index *ix, struct watch *w, int64_t look_ms)
+/*
+ * Wait for a reason to look again: a change, a lake that has come, gone or been replaced, a request, another process's
+ * writing, or time. -ENOSYS: there is nothing to watch with any more.
+ */
+static int rest(struct index *ix, struct watch *w, int64_t look_ms, int there)
 {
 	/* without watching, look again after ten times what looking takes, at least every five minutes */
 	int64_t limit = w ? 300000 : MIN(MAX(look_ms * 10, 2000), 300000);
 	for (int64_t waited = 0; waited < limit; waited += 1000) {
-		if (watch_wait(w, 1000, ix->wake_fd) > 0)
-			return;
+		int r = watch_wait(w, 1000, ix->wake_fd);
+		if (r)
+			return MIN(r, 0);
 		pthread_mutex_lock(&ix->lock);
 		bool now = ix->stopping || ix->rescan;
 		ix->rescan = false;
 		pthread_mutex_unlock(&ix->lock);
-		if (now)
-			return;
-		if (catalog_changed(ix->catalog) && load_known(ix, NULL) == 0)
-			return;
+		if (now || (catalog_changed(ix->catalog) && load_known(ix, NULL) == 0))
+			return 0;
+		struct err e = ERR_INIT;
+		if (lake_look(&ix->lake, &e) != there)
+			return 0;
 	}
+	return 0;
+}
+
+/* Watch what is there now: before the scan, so that nothing that happens meanwhile is missed. */
+static struct watch *watch_again(struct index *ix, struct watch *w, int *there)
+{
+	struct err e = ERR_INIT;
+	*there = lake_follow(&ix->lake, &e);
+	if (*there > 0) {
+		watch_free(w);
+		w = NULL;
+		*there = 0;
+	}
+	return w ? w : watch_new(&ix->lake);
 }
 
 static void *background(void *arg)
@@ -262,14 +281,17 @@ static void *background(void *arg)
 	while (!should_stop(ix)) {
 		struct err e = ERR_INIT;
 		struct timespec a, b;
-		if (!w)		/* before the scan: nothing that happens meanwhile is missed */
-			w = watch_new(&ix->lake);
+		int there;
+		w = watch_again(ix, w, &there);
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		int r = pass(ix, false, &ix->cancel, &e);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		settle(ix, r, &e);
-		if (!should_stop(ix))
-			rest(ix, w, (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000);
+		int64_t took = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+		if (!should_stop(ix) && rest(ix, w, took, there) < 0) {
+			watch_free(w);
+			w = NULL;
+		}
 	}
 	watch_free(w);
 	return NULL;

@@ -99,6 +99,41 @@ int lake_allow(struct lake *l, const char *dir, struct err *e)
 	return 0;
 }
 
+static int look(const struct lake_root *r, struct err *e)
+{
+	struct stat was, now;
+	if (stat(r->path, &now) < 0) {
+		int code = errno;
+		return err_set(e, code, "the lake '%s' is gone: %s", r->path, strerror(code));
+	}
+	return fstat(r->dirfd, &was) < 0 || was.st_dev != now.st_dev || was.st_ino != now.st_ino;
+}
+
+int lake_look(const struct lake *l, struct err *e)
+{
+	int r = 0;
+	for (size_t i = 0; i < l->n_roots && r == 0; i++)
+		r = look(&l->roots[i], e);
+	return r;
+}
+
+int lake_follow(struct lake *l, struct err *e)
+{
+	int r = 0, any = 0;
+	for (size_t i = 0; i < l->n_roots && r >= 0; i++) {
+		const struct lake_root *root = &l->roots[i];
+		if ((r = look(root, e)) <= 0)
+			continue;
+		cleanup_fd int fd = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || dup3(fd, root->dirfd, O_CLOEXEC) < 0) {	/* in place: readers need no lock */
+			int code = errno;
+			r = err_set(e, code, "the lake '%s': %s", root->path, strerror(code));
+		}
+		any = 1;
+	}
+	return r < 0 ? r : any;
+}
+
 void lake_close(struct lake *l)
 {
 	for (size_t i = 0; i < l->n_roots; i++) {
@@ -192,6 +227,19 @@ int lake_open_at(const struct lake *l, uint32_t root, const char *path, int flag
 	if (fd < 0 && (errno == EXDEV || errno == ENOSYS || errno == EPERM || errno == EAGAIN))
 		fd = open_resolved(l, root, path, flags);
 	return fd < 0 ? -errno : fd;
+}
+
+bool lake_is_view(int dirfd)
+{
+	static const char first[] = "Signature: 8a477f597d28d172789f06886806bc55\n";	/* bford.info/cachedir */
+	char text[256];
+	struct stat here, above;
+	cleanup_fd int fd = openat(dirfd, "CACHEDIR.TAG", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(dirfd, &here) < 0 || fstatat(dirfd, "..", &above, 0) < 0 || here.st_dev == above.st_dev)
+		return false;
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+	text[n > 0 ? n : 0] = 0;
+	return strncmp(text, first, strlen(first)) == 0 && strstr(text, " computed by tarn ");
 }
 
 int lake_open_file(const struct lake *l, uint32_t root, const char *path, struct io *io, struct err *e)

@@ -28,6 +28,10 @@ struct lake {
 int lake_open(struct lake *l, const char *const *paths, size_t n, struct err *e);
 int lake_allow(struct lake *l, const char *dir, struct err *e);
 void lake_close(struct lake *l);
+/* The path counts, not the directory that was there first: 1 when another is there now, 0, or -errno when none is. */
+int lake_look(const struct lake *l, struct err *e);
+/* What is there now is the lake. While others read it: they see the one or the other. As lake_look. */
+int lake_follow(struct lake *l, struct err *e);
 
 /* A regular file of the lake, path relative to its root. EXDEV where containment refuses. */
 int lake_open_file(const struct lake *l, uint32_t root, const char *path, struct io *io, struct err *e);

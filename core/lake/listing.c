@@ -224,6 +224,10 @@ static int fill(struct walker *w, const struct place *p, struct listing *l, int 
 	if (r < 0)
 		return r;
 	r = make_entries(l);
+	if (r == 0 && *p->path && listing_find(l, "CACHEDIR.TAG") && lake_is_view(fd)) {
+		l->n = l->n_files = 0;
+		return walk_unread(w, p->root, p->path, "", 0, "a mount of tarn: what it shows lies elsewhere");
+	}
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		struct entry *e = &l->entries[i];
 		e->in = l->in;

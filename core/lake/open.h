@@ -12,4 +12,7 @@ int lake_open_at(const struct lake *l, uint32_t root, const char *path, int flag
 /* The root or allowed directory that a real path lies in, or NULL. */
 const char *lake_base(const struct lake *l, const char *real);
 
+/* Is the open directory the root of a mount of ours? What is shown there lies elsewhere. */
+bool lake_is_view(int dirfd);
+
 #endif

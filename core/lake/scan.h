@@ -73,7 +73,8 @@ int scan_id_cmp(const char *a, const char *b);
 
 /*
  * Watching: inotify as a hint. watch_wait returns 1 when something may have changed (debounced by
- * 200 ms), 0 on timeout, -ENOSYS when watching is impossible (too many directories): rescan by time then.
+ * 200 ms), 0 on timeout, -ENOSYS when watching is impossible (too many directories): rescan by time then; NULL only
+ * waits. Follow a lake that was replaced with a new watch.
  */
 struct watch;
 struct watch *watch_new(const struct lake *l);	/* NULL when impossible */

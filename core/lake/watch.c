@@ -16,11 +16,12 @@
 #include <sys/inotify.h>
 #include <time.h>
 
-enum { QUIET_MS = 200, LONGEST_MS = 2000 };
+enum { QUIET_MS = 200, LONGEST_MS = 2000, WRITTEN_MS = 1000, PAUSE_MS = 100 };
 
 struct watch {
 	const struct lake *lake;
 	int fd;
+	int64_t written;	/* when a file was last written to, 0: not since it was closed or reported */
 	bool pending;		/* something has changed that was not reported yet */
 	bool dirs;		/* directories have come: some are not watched yet */
 };
@@ -64,14 +65,19 @@ static int watch_dir(struct watch *w, uint32_t root, const char *path, struct st
 	if (!full)
 		return -ENOMEM;
 	stpcpy(stpcpy(stpcpy(full, w->lake->roots[root].path), "/"), path);
-	if (inotify_add_watch(w->fd, full, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
-			      IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW) < 0)
+	if (inotify_add_watch(w->fd, full, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY |
+			      IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR |
+			      IN_DONT_FOLLOW) < 0)
 		return errno == ENOSPC || errno == ENOMEM ? -ENOSYS : 0;	/* unreadable or gone: nothing to see */
 	int fd = lake_open_at(w->lake, root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
 		if (fd >= 0)
 			close(fd);
+		return 0;
+	}
+	if (*path && lake_is_view(fd)) {
+		closedir(d);
 		return 0;
 	}
 	int r = 0;
@@ -118,6 +124,13 @@ void watch_free(struct watch *w)
 	free(w);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* Take all events that wait. */
 static void drain(struct watch *w)
 {
@@ -128,17 +141,14 @@ static void drain(struct watch *w)
 			at += (ssize_t)(sizeof *e + e->len);
 			if ((e->mask & IN_IGNORED) || (e->len && name_skipped(e->name)))
 				continue;
+			if (e->mask == IN_MODIFY) {	/* a download is news when it ends, or rests */
+				w->written = now_ms();
+				continue;
+			}
 			w->pending = true;
 			bool came = (e->mask & IN_ISDIR) && (e->mask & (IN_CREATE | IN_MOVED_TO));
 			w->dirs |= came || (e->mask & IN_Q_OVERFLOW);
 		}
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* 1: events, 0: none in time or woken. */
@@ -155,6 +165,11 @@ static bool woken(int wake_fd)
 	return wake_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+static void pause_for(int ms, int wake_fd)
+{
+	poll(&(struct pollfd){.fd = wake_fd, .events = POLLIN}, 1, ms);
+}
+
 /* 0: not yet (time is up or woken), 1: the change is over, or has gone on for long enough. */
 static int settle(struct watch *w, int wake_fd)
 {
@@ -166,20 +181,30 @@ static int settle(struct watch *w, int wake_fd)
 
 int watch_wait(struct watch *w, int timeout_ms, int wake_fd)
 {
+	if (!w) {
+		pause_for(timeout_ms, wake_fd);
+		return 0;
+	}
 	int64_t end = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
-	while (!w->pending) {
+	while (!w->pending && !(w->written && now_ms() - w->written >= WRITTEN_MS)) {
 		int64_t left = timeout_ms < 0 ? -1 : end - now_ms();
+		if (w->written)
+			left = timeout_ms < 0 ? WRITTEN_MS : MIN(left, WRITTEN_MS);
 		if (woken(wake_fd) || (timeout_ms >= 0 && left < 0))
 			return 0;
-		if (wait_events(w, left, wake_fd))
+		if (wait_events(w, left, wake_fd)) {
 			drain(w);
-		else if (timeout_ms >= 0 && now_ms() >= end)
+			if (!w->pending)	/* somebody writes: hundreds of events a second */
+				pause_for(PAUSE_MS, wake_fd);
+		} else if (timeout_ms >= 0 && now_ms() >= end) {
 			return 0;
+		}
 	}
 	if (!settle(w, wake_fd))
 		return 0;
 	if (w->dirs && watch_all(w) < 0)
 		return -ENOSYS;
 	w->pending = w->dirs = false;
+	w->written = 0;
 	return 1;
 }

@@ -105,6 +105,47 @@ def test_the_lake_vanishes(t):
                len(m.read('models/alpha/metadata.json')) > 10, SOON, 'the model again')
 
 
+def test_a_mount_in_a_lake(t):
+    """Another lake's tree that is mounted in a lake is none of its models; a cache that only has a tag is."""
+    lake, other = small_lake(t.lake()), t.lake('other')
+    model(other, 'far', 21)
+    model(lake, 'hub/near', 22)
+    write(os.path.join(lake, 'hub/CACHEDIR.TAG'), 'Signature: 8a477f597d28d172789f06886806bc55\n# by another\n')
+    os.makedirs(os.path.join(lake, 'views/far'))
+    inner = t.mount(other, point=os.path.join(lake, 'views/far')).settle()
+    m = t.mount(lake).settle()
+    same(sorted(os.listdir(m.path('all'))), ['alpha', 'hub--near', 'org--beta', 'org--gamma'], 'models')
+    check(b'views/far\t' in m.read('lake/unread.tsv'), 'it is said', m.read('lake/unread.tsv'))
+    same(t.run('ls', lake, 'models')[0].split(), [b'alpha', b'hub', b'org'], 'tarn ls')
+    inner.umount()
+
+
+def test_another_directory_under_the_name(t):
+    """The path counts: another directory that takes its place is the lake, and is watched; the old one is not."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    m.expect('is gone')
+    for n in range(2):
+        os.rename(lake, f'{lake}-{n}')
+        os.mkdir(lake)
+        model(lake, f'new{n}', 30 + n)
+        eventually(lambda: sorted(os.listdir(m.path('models'))) == [f'new{n}'], SOON, 'the new directory')
+        model(f'{lake}-{n}', 'late', 40)
+        model(lake, 'later', 41)
+        eventually(lambda: sorted(os.listdir(m.path('models'))) == ['later', f'new{n}'], SOON, 'what came there')
+    m.settle()
+    check(len(m.read('models/later/tensors.tsv').splitlines()) > 10, 'it is read')
+
+
+def test_a_file_is_cut_short(t):
+    """truncate(2) opens and closes nothing."""
+    lake = small_lake(t.lake())
+    m = t.mount(lake).settle()
+    check(b'alpha' not in m.read('lake/problems.tsv'), 'no problem')
+    os.truncate(os.path.join(lake, 'alpha/model.safetensors'), 5000)
+    eventually(lambda: b'alpha' in m.read('lake/problems.tsv'), SOON, 'the problem')
+
+
 def test_an_empty_lake(t):
     m = t.mount(t.lake()).settle()
     same(os.listdir(m.path('models')), [], 'models')

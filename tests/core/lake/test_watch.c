@@ -63,8 +63,46 @@ static void waking(void **state)
 	temp_release(&t);
 }
 
+static void cut_short(void **state)
+{
+	struct temp t;
+	struct lake l;
+	char path[PATH_MAX];
+	(void)state;
+	temp_init(&t);
+	temp_files(&t, "a/model.safetensors");
+	temp_path(&t, "a/model.safetensors", path);
+	temp_open(&l, &t, "");
+	struct watch *w = watch_new(&l);
+	assert_non_null(w);
+	assert_int_equal(truncate(path, 5), 0);
+	assert_int_equal(watch_wait(w, SOON, -1), 1);
+	/* while somebody writes: no news before he pauses or closes the file */
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(write(fd, "x", 1), 1);
+		assert_int_equal(watch_wait(w, 50, -1), 0);
+	}
+	close(fd);
+	assert_int_equal(watch_wait(w, SOON, -1), 1);
+	assert_int_equal(watch_wait(w, NEVER, -1), 0);
+	watch_free(w);
+	lake_close(&l);
+	temp_release(&t);
+}
+
+static void nothing_to_watch_with(void **state)
+{
+	(void)state;
+	int wake = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_int_equal(watch_wait(NULL, 10, -1), 0);
+	assert_int_equal(watch_wait(NULL, -1, wake), 0);
+	close(wake);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(changes), cmocka_unit_test(waking)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(changes), cmocka_unit_test(waking),
+	    cmocka_unit_test(cut_short), cmocka_unit_test(nothing_to_watch_with)};
 	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
 }
