@@ -194,7 +194,7 @@ static int settle(struct walker *w, const struct place *p, int fd, struct entry 
 		return 0;
 	if (e->special)
 		return not_weights(w, p, e,
-		    e->info.kind == SCAN_WEIGHTS ? "not a regular file: a FIFO, socket or device" : NULL);
+		    e->info.kind != SCAN_OTHER ? "not a regular file: a FIFO, socket or device" : NULL);
 	w->files++;
 	w->bytes += e->id.size;
 	if (e->info.unread)
