@@ -1,11 +1,13 @@
 /* Betweenness: bases of steps, and the odds that a model lies below one. */
 #include "core/analysis/between.h"
 
+#include "core/analysis/frozen.h"
 #include "core/analysis/lineage_pair.h"
 #include "core/analysis/matrix.h"
 
 #include <math.h>
 #include <stdio.h>
+
 #include <string.h>
 
 enum { HALF = MATRIX_MAX / 2 };
@@ -24,8 +26,9 @@ struct step_basis {
 	struct part_basis part[SPECTRAL_SLOTS];
 };
 
-/* The part of the spectrum with x's own: the lower half, or, when nearly nothing is there, the few values above the gap. */
-static size_t choose_part(const double *w, size_t r, size_t *from)
+/* The part of the spectrum with x's own: the lower half, or, when nothing but rounding is there, the few values
+ * above the gap. */
+static size_t choose_part(const double *w, size_t r, double rounding, size_t *from)
 {
 	double low = 0, all = 0;
 	size_t half = r - r / 2;
@@ -34,7 +37,7 @@ static size_t choose_part(const double *w, size_t r, size_t *from)
 		low += i < half ? fmax(w[i], 0) : 0;
 	}
 	*from = 0;
-	if (low > 2e-3 * all)
+	if (low > 2e-3 * all || low > 0.15 * rounding)	/* of rounding a fifteenth lies there */
 		return half;
 	size_t k = 0;
 	while (k < half && w[r - 1 - k] > 1e-2 * w[r - 1])
@@ -43,17 +46,32 @@ static size_t choose_part(const double *w, size_t r, size_t *from)
 	return k;
 }
 
+/* Energy of the rounding of both models in a block of n values. */
+static double rounding_of(const struct fam *f, const struct step_basis *b, uint32_t slot, size_t n)
+{
+	const float *x = fam_x(f, b->x, slot), *p = fam_x(f, b->p, slot);
+	enum dtype dx = (enum dtype)fam_part(f, b->x, slot)->dtype;
+	enum dtype dp = (enum dtype)fam_part(f, b->p, slot)->dtype;
+	double sum = 0;
+	size_t all = f->v.slot[slot].n, step = all / 256 + 1, looked = 0;
+	for (size_t i = 0; i < all; i += step, looked++) {
+		double u = dtype_ulp(x[i], dx), v = dtype_ulp(p[i], dp);
+		sum += (u * u + v * v) / 12;
+	}
+	return looked ? sum / (double)looked * (double)n : 0;
+}
+
 static bool make_part(struct step_basis *b, struct part_basis *p, const struct fam *f, uint32_t slot, struct submatrix *m)
 {
 	const struct slot *s = &f->v.slot[slot];
 	double g[MATRIX_MAX * MATRIX_MAX], w[MATRIX_MAX];
 	size_t from;
-	submatrix_difference(m, fam_x(f, b->x, slot), fam_x(f, b->p, slot), s->nr, s->nc, b->side);
+	submatrix_square(m, fam_x(f, b->x, slot), fam_x(f, b->p, slot), s->nr, s->nc, b->side);
 	matrix_abt(m->v, m->v, m->r, m->c, g);
 	if (!matrix_eigen(g, m->r, w, true) || !(w[m->r - 1] > 0))
 		return false;
 	*p = (struct part_basis){.slot = slot, .r = m->r, .c = m->c};
-	p->h = choose_part(w, m->r, &from);
+	p->h = choose_part(w, m->r, rounding_of(f, b, slot, m->r * m->c), &from);
 	p->u = arena_array(&b->arena, p->h * m->r + 1, sizeof *p->u);
 	p->v = arena_array(&b->arena, p->h * m->c + 1, sizeof *p->v);
 	if (!p->u || !p->v)
@@ -91,6 +109,11 @@ struct step_basis *step_basis_new(const struct fam *f, uint32_t p, uint32_t x, s
 	return b;
 }
 
+uint32_t step_basis_from(const struct step_basis *b)
+{
+	return b->p;
+}
+
 void step_basis_free(struct step_basis *b)
 {
 	if (!b)
@@ -120,70 +143,111 @@ static double block(const struct part_basis *p, const struct submatrix *m, doubl
 	return energy;
 }
 
-static double log_normal(double x, double mean, double sd)
-{
-	double z = (x - mean) / sd;
-	return -0.5 * z * z - log(sd);
-}
-
 static double log_sum(double a, double b)
 {
 	return a > b ? a + log1p(exp(b - a)) : b + log1p(exp(a - b));
 }
 
-/* Log odds from the mixture that the measured lakes show (docs/lineage.md): other data or the same, below or beside. */
-static double odds_of(const struct between *b)
+/* Two cosines of a step: in the lower half of x's spectrum, and over everything. */
+struct cosines { double low, all; };
+
+/* How they are spread over the measured lakes (docs/lineage.md): means, deviations and correlation. */
+struct spread { struct cosines mean, sd; double corr; };
+
+static const struct spread
+	below_other = {{0.02, 0.01}, {0.052, 0.20}, 0.8},	/* trained on other data than x */
+	below_same = {{0.30, 0.52}, {0.10, 0.15}, 0.3},		/* on the same */
+	below_run = {{0.20, 0.20}, {0.09, 0.10}, 0.4},		/* the next checkpoint of a run */
+	beside_other = {{0.10, 0.32}, {0.071, 0.22}, 0.85},
+	beside_same = {{0.49, 0.82}, {0.14, 0.10}, 0.5},
+	below_tokenless = {{0.02, -0.1}, {0.22, 0.35}, 0.75},
+	beside_tokenless = {{0, 0.06}, {0.20, 0.19}, 0.5};
+
+/* Log density of x; var: of the measurement of x.low. The tail is heavy. */
+static double log_density(const struct cosines *x, const struct spread *s, double var)
 {
-	double e = 1.5 * b->error, r = b->ratio, o = b->onward;
-	bool same = b->same;
-	double below = log_sum(log(same ? 0.01 : 0.8) + log_normal(b->share, 1, hypot(0.035, e)),
-			       log(same ? 0.99 : 0.2) + log_normal(b->share, 1 + 0.25 * o, hypot(0.1 * o + 0.03, e)));
-	double beside = log_sum(log(same ? 0.3 : 0.85) + log_normal(b->share, 0.05 * r, hypot(0.06 * r + 0.05, b->error)),
-				log(same ? 0.7 : 0.15) + log_normal(b->share, 0.62 * r, hypot(0.16 * r + 0.03, b->error)));
-	/* the same by energy, where the median is misled by few or heavy-tailed coefficients: (1 + ratio^2 - onward^2) / 2 */
-	double energy = (1 + r * r - o * o) / 2 + 2 * o / sqrt((double)b->block);
-	double odds = below - beside;
-	if (b->error > 0.5)	/* nothing of x's own was seen */
-		odds = fmin(odds, 0.3);
-	return energy < 0.4 ? fmin(odds, -3) : odds;
+	double vl = s->sd.low * s->sd.low + var, va = s->sd.all * s->sd.all, cov = s->corr * s->sd.low * s->sd.all;
+	double det = vl * va - cov * cov, u = x->low - s->mean.low, v = x->all - s->mean.all;
+	return log_sum(-0.5 * (u * u * va - 2 * u * v * cov + v * v * vl) / det - 0.5 * log(det), -4);
 }
 
-struct between step_between(const struct fam *f, const struct step_basis *b, uint32_t y)
+/* Log odds that y is below x. The coefficients give one cosine under each hypothesis: of y's own step y - x with x -
+ * p (0 with other data), or of two siblings' steps y - p and x - p (their common drift, larger over everything than
+ * in the lower half). all: lengths of y - x and y - p over everything; made: x was made of several models, of one of
+ * which y may be a child; then any share is likely. */
+struct lengths { double onward, ratio; };
+
+static double odds_of(const struct between *b, struct lengths all, bool made, bool tokens)
 {
-	struct between out = {0};
-	double each[SPECTRAL_SLOTS * HALF], dev[SPECTRAL_SLOTS * HALF], own = 0, step = 0, onward = 0;
+	double places = 1 / (double)b->block, e2 = b->error * b->error;
+	struct cosines onward = {(b->share - 1) / b->onward, b->along};
+	struct cosines siblings = {b->share / b->ratio, (1 + b->along * all.onward) / all.ratio};
+	double units = log(b->ratio * all.ratio) - log(b->onward * all.onward);
+	double vo = e2 / (b->onward * b->onward) + places, vs = e2 / (b->ratio * b->ratio) + places;
+	if (!tokens)	/* no language whose drift runs would share; small matrices of few directions */
+		return units + log_density(&onward, &below_tokenless, vo) -
+		       log_sum(log_density(&siblings, &beside_tokenless, vs), made ? 1 : -INFINITY);
+	double below = log_sum(log(0.86) + log_density(&onward, &below_other, vo),
+			       log(0.10) + log_density(&onward, &below_same, vo));
+	below = log_sum(below, log(0.04) + log_density(&onward, &below_run, vo));
+	double beside = log_sum(log(0.9) + log_density(&siblings, &beside_other, vs),
+				log(0.1) + log_density(&siblings, &beside_same, vs));
+	return units + below - log_sum(beside, made ? 1 : -INFINITY);
+}
+
+/* Sums over the blocks, and the coefficients of y - p relative to those of x - p. */
+struct coefficients { double each[SPECTRAL_SLOTS * HALF], own, step, onward; size_t n, block; };
+
+static bool take_coefficients(const struct fam *f, const struct step_basis *b, uint32_t y, const bool *fresh,
+			      struct coefficients *o)
+{
 	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
 	for (size_t k = 0; m && k < b->n; k++) {
 		const struct part_basis *p = &b->part[k];
 		const struct slot *s = &f->v.slot[p->slot];
 		const float *py = fam_x(f, y, p->slot);
 		double d[HALF], scale = 1 / (s->rms * s->rms);
-		if (!py)
+		if (!py || fresh[p->slot])
 			continue;
-		submatrix_difference(m, py, fam_x(f, b->p, p->slot), s->nr, s->nc, b->side);
+		submatrix_square(m, py, fam_x(f, b->p, p->slot), s->nr, s->nc, b->side);
 		double energy = block(p, m, d), gone = energy;
-		out.block += p->h * p->h;
+		o->block += p->h * p->h;
 		for (size_t i = 0; i < p->h; i++) {
-			own += p->s[i] * p->s[i] * scale;
-			gone += p->s[i] * p->s[i] - 2 * p->s[i] * d[i];	/* |y - x|^2 in the block: x - p is diagonal there */
+			o->own += p->s[i] * p->s[i] * scale;
+			/* |y - x|^2 in the block: x - p is diagonal there */
+			gone += p->s[i] * p->s[i] - 2 * p->s[i] * d[i];
 			if (p->s[i] > 1e-6 * p->s[p->h - 1] && p->s[i] > 0)
-				each[out.values++] = d[i] / p->s[i];
+				o->each[o->n++] = d[i] / p->s[i];
 		}
-		step += energy * scale;
-		onward += fmax(gone, 0) * scale;
+		o->step += energy * scale;
+		o->onward += fmax(gone, 0) * scale;
 	}
-	if (out.values < 8 || !(own > 0)) {
-		out.values = 0;
+	return o->n >= 8 && o->own > 0;
+}
+
+struct between step_between(const struct fam *f, const struct step_basis *b, uint32_t y, uint32_t near)
+{
+	struct between out = {0};
+	struct coefficients o = {0};
+	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
+	if (!fresh)
 		return out;
-	}
-	out.share = median_of(each, out.values);
-	for (size_t i = 0; i < out.values; i++)
-		dev[i] = fabs(each[i] - out.share);
-	out.error = 1.25 * 1.4826 * median_of(dev, out.values) / sqrt((double)out.values);
-	out.ratio = sqrt(step / own);
-	out.onward = sqrt(onward / own);
-	out.along = pair_step_cosine(f, b->p, b->x, b->x, y);
-	out.same = out.along > 0.18;
-	out.odds = odds_of(&out);
+	fam_fresh(f, near, y, fresh);
+	if (!take_coefficients(f, b, y, fresh, &o))
+		return out;
+	out.values = o.n;
+	out.block = o.block;
+	out.share = median_of(o.each, o.n);
+	for (size_t i = 0; i < o.n; i++)
+		o.each[i] = fabs(o.each[i] - out.share);
+	out.error = 1.25 * 1.4826 * median_of(o.each, o.n) / sqrt((double)o.n);
+	out.ratio = sqrt(o.step / o.own);
+	out.onward = fmax(sqrt(o.onward / o.own), 1e-3);
+	struct lengths all;
+	out.along = pair_step_cosine(f, b->p, b->x, b->x, y, fresh, &all.onward);
+	all.onward = fmax(all.onward, 1e-3);
+	all.ratio = sqrt(fmax(1 + all.onward * all.onward + 2 * out.along * all.onward, 1e-6));
+	out.odds = odds_of(&out, all, f->node[b->x].state != NODE_TRUNK, f->head_slot != SIZE_MAX);
+	out.odds += frozen_odds(f, b->p, b->x, y);
 	return out;
 }

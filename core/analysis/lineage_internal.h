@@ -33,6 +33,8 @@ struct node {
 
 struct fresh;
 
+enum { UNSEEN_LEAST = 12 };	/* fewer unseen rows say nothing */
+
 struct fam {
 	const struct lineage_input *in;
 	const struct cancel *cancel;
@@ -97,7 +99,8 @@ int merge_find(struct fam *f, struct err *e);
 int tree_find(struct fam *f, struct err *e);
 int sources_find(struct fam *f, struct err *e);
 
-/* Two members slot by slot: are slots drawn anew between them (unlike, while most are alike)? Fills fresh[slots]; returns how many. */
+/* Two members slot by slot: are slots drawn anew between them (unlike, while most are alike)? Fills fresh[slots];
+ * returns how many. */
 size_t fam_fresh(const struct fam *f, uint32_t a, uint32_t b, bool *fresh);
 bool fam_any_fresh(const struct fam *f, uint32_t a, uint32_t b);	/* false: fam_fresh would find none */
 /* Is a an ancestor of b (or b itself) by the edges found so far? */

@@ -92,13 +92,14 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 }
 
 /* Cosine of two steps over the tree's slots; of all of it. */
-double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q, uint32_t y)
+double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q, uint32_t y, const bool *without,
+			double *ratio)
 {
 	double xy = 0, xx = 0, yy = 0;
 	for (size_t k = 0; k < f->n_tree; k++) {
 		uint32_t s = f->tree_slot[k];
 		const float *a = fam_x(f, p, s), *b = fam_x(f, x, s), *c = fam_x(f, q, s), *d = fam_x(f, y, s);
-		if (!a || !b || !c || !d)
+		if (!a || !b || !c || !d || without[s])
 			continue;
 		double w = 1 / (f->v.slot[s].rms * f->v.slot[s].rms);
 		struct lanes_steps l = lanes_steps(a, b, c, d, f->v.slot[s].n);
@@ -107,6 +108,7 @@ double pair_step_cosine(const struct fam *f, uint32_t p, uint32_t x, uint32_t q,
 		yy += w * l.vv;
 	}
 	double c = xy / sqrt(xx * yy);
+	*ratio = xx > 0 ? sqrt(yy / xx) : 0;
 	return isfinite(c) ? c : 0;
 }
 
@@ -162,7 +164,7 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 		}
 		double best = 0;
 		size_t at = 0;
-		for (size_t r = 1; r + 2 <= m->r / 2 + 1; r++) {	/* w ascends */
+		for (size_t r = 1; r <= m->r / 2; r++) {	/* w ascends */
 			double hi = sqrt(fmax(w[m->r - r], 0)), lo = sqrt(fmax(w[m->r - r - 1], 1e-300));
 			if (hi / lo > best) {
 				best = hi / lo;

@@ -1,6 +1,6 @@
 /*
- * The tree of what was trained: each model below the earlier one (by the clock) that explains it in a regression on all earlier
- * ones near it; then each edge is given its type.
+ * The tree of what was trained: each model goes down from the root to whichever earlier one (by the clock) it is likely
+ * to be below, in rounds, so that in the end each was placed knowing all the others; then each edge is given its type.
  */
 #include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32 };
+enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32, ROUNDS = 3 };
+static const double NEARER = 4;	/* what being nearer is worth among the likely ones, in log odds */
 struct choice { uint32_t who; double b50; };
 
 struct placed {
@@ -23,7 +24,7 @@ struct placed {
 };
 
 /* Bases of the steps that lead to each member, made when first asked for. */
-struct tree { struct step_basis **basis; };
+struct tree { struct step_basis **basis; uint32_t near; };	/* near: nearest to the one being placed */
 
 static bool can_be_parent(const struct fam *f, uint32_t p, uint32_t y)
 {
@@ -37,8 +38,8 @@ static bool earlier(const struct fam *f, uint32_t p, uint32_t y)
 	return c < 0 || (c == 0 && p < y);
 }
 
-/* Where x is p in another type or with rows added, either may be y's parent: y's step from p runs along x - p when it is x (share 1)
- * and not when it is p (share 0); where that cannot be told, the original. */
+/* Where x is p in another type or with rows added, either may be y's parent: y's step from p runs along x - p when
+ * it is x (share 1) and not when it is p (share 0); where that cannot be told, the original. */
 static uint32_t original_of(const struct fam *f, uint32_t x, uint32_t y)
 {
 	uint32_t p = f->node[x].parent;
@@ -132,8 +133,8 @@ static size_t children_of(const struct fam *f, uint32_t p, const struct choice *
 	size_t k = 0;
 	for (size_t i = 0; i < n && k < TRIED; i++) {
 		uint32_t x = c[i].who;
-		while (x != UINT32_MAX && f->node[x].parent != p)
-			x = f->node[x].parent;
+		for (size_t depth = 0; x != UINT32_MAX && f->node[x].parent != p; depth++)
+			x = depth < f->n ? f->node[x].parent : UINT32_MAX;
 		bool known = x == UINT32_MAX || f->node[x].state != NODE_TRUNK;
 		for (size_t j = 0; j < k && !known; j++)
 			known = out[j] == x;
@@ -157,12 +158,17 @@ static size_t made_nearer(const struct fam *f, uint32_t p, const struct choice *
 
 static struct between look(const struct fam *f, struct tree *t, uint32_t p, uint32_t x, uint32_t y)
 {
-	bool keep = f->node[x].state == NODE_TRUNK;
-	struct step_basis *basis = keep && t->basis[x] ? t->basis[x] : step_basis_new(f, p, x, SIDE);
+	bool keep = f->node[x].state == NODE_TRUNK && f->node[x].parent == p;
+	if (keep && t->basis[x] && step_basis_from(t->basis[x]) != p) {		/* x has moved since */
+		step_basis_free(t->basis[x]);
+		t->basis[x] = NULL;
+	}
+	struct step_basis *basis = keep ? t->basis[x] : NULL;
+	basis = basis ? basis : step_basis_new(f, p, x, f->large ? SIDE : MATRIX_MAX);
 	struct between b = {0};
 	if (!basis)
 		return b;
-	b = step_between(f, basis, y);
+	b = step_between(f, basis, y, t->near);
 	if (keep)
 		t->basis[x] = basis;
 	else
@@ -170,18 +176,44 @@ static struct between look(const struct fam *f, struct tree *t, uint32_t p, uint
 	return b;
 }
 
-/* The likeliest of x[0..k) for y to be below, seen from p; UINT32_MAX when none is likely. prior: log odds before looking;
- * near: the trained model nearest to y, which speaks for what it is below itself. */
-static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const uint32_t *x, size_t k, double prior, uint32_t near, struct placed *pl)
+/* Who has children gets more (preferential attachment): a model's weight as a parent, and that of all below it. */
+static double weight_of(const struct fam *f, uint32_t p, uint32_t but)
+{
+	double w = 0.7;
+	for (uint32_t m = 0; m < f->n; m++)
+		w += m != but && f->node[m].state == NODE_TRUNK && f->node[m].parent == p;
+	return w;
+}
+
+static double weight_below(const struct fam *f, uint32_t p, uint32_t but, size_t depth)
+{
+	double w = weight_of(f, p, but);
+	for (uint32_t m = 0; m < f->n && depth < f->n; m++)
+		if (m != but && f->node[m].state == NODE_TRUNK && f->node[m].parent == p)
+			w += weight_below(f, m, but, depth + 1);
+	return w;
+}
+
+/* Log odds of its side of the tree: among several children siblings outnumber chains; a lone child counts for more
+ * only when much is below it. */
+static double attachment(double weight, bool several)
+{
+	double l = log(weight);
+	return several ? fmin(l, -1) : l > 0 ? fmin(fmax(0, l - 1), 1.5) : l;
+}
+
+/* The likeliest of x[0..k), nearest first, for y to be below, seen from p; UINT32_MAX when none is likely. prior:
+ * log odds before looking; attached: these are by the weight of what is below x over that of p itself. */
+static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const uint32_t *x, size_t k,
+			  double prior, bool attached, struct placed *pl)
 {
 	uint32_t best = UINT32_MAX;
-	double top = 0;
+	double top = 0, own = attached ? weight_of(f, p, y) : 1;
+	bool several = own > 2 || f->head_slot == SIZE_MAX;
 	for (size_t i = 0; i < k; i++) {
 		struct between b = look(f, t, p, x[i], y);
-		b.odds += prior + (near != UINT32_MAX && fam_ancestor(f, x[i], near) ? 1.5 : 0);
-		if (b.same)	/* on one corpus the geometry is nearly that of a chain */
-			b.odds -= prior < 0 ? 2.5 : 1.5;
-		if (b.values && b.odds > top) {
+		b.odds += attached ? attachment(weight_below(f, x[i], y, 0) / own, several) : prior;
+		if (b.values && b.odds > (best == UINT32_MAX ? 0 : top + NEARER)) {
 			top = b.odds;
 			best = x[i];
 			pl->between = b;
@@ -192,15 +224,34 @@ static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint3
 	return best;
 }
 
-/* From p down the trained models to the one that y is most likely a child of. A lone child is more likely on the way (checkpoints of
- * one run) than one of several. */
-static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const struct choice *c, size_t n, uint32_t near, struct placed *pl)
+/* Of several small steps followed by a large one the first is hard to see: is y below the nearest model? Then it is
+ * below all between p and that. */
+static uint32_t towards_near(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, struct placed *pl)
+{
+	uint32_t x = t->near;
+	if (p == x || f->node[x].state != NODE_TRUNK || f->node[x].parent == p || !fam_ancestor(f, p, x))
+		return UINT32_MAX;
+	struct between b = look(f, t, p, x, y);
+	for (size_t depth = 0; depth < f->n && x != UINT32_MAX && f->node[x].parent != p; depth++)
+		x = f->node[x].parent;
+	b.odds--;
+	if (!b.values || x == UINT32_MAX || f->node[x].state != NODE_TRUNK || !(b.odds > 0))
+		return UINT32_MAX;
+	pl->between = b;
+	return x;
+}
+
+/* From p down the trained models to the one that y is most likely a child of. A lone child is more likely on the way
+ * (checkpoints of one run) than one of several. */
+static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_t y, const struct choice *c, size_t n,
+			struct placed *pl)
 {
 	for (size_t depth = 0; depth < f->n; depth++) {
 		uint32_t child[TRIED];
 		size_t k = children_of(f, p, c, n, child);
 		pl->refused.odds = -INFINITY;
-		uint32_t next = likeliest(f, t, p, y, child, k, k == 1 ? 0 : -0.7 - log((double)k), near, pl);
+		uint32_t next = likeliest(f, t, p, y, child, k, 0, true, pl);
+		next = next != UINT32_MAX ? next : towards_near(f, t, p, y, pl);
 		if (next == UINT32_MAX)
 			return p;
 		p = next;
@@ -210,18 +261,19 @@ static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_
 
 static uint32_t find_parent(const struct fam *f, struct tree *t, uint32_t near, uint32_t y, const struct choice *c, size_t n, struct placed *pl)
 {
-	uint32_t made[TRIED], p = descend(f, t, root_of(f, near), y, c, n, near, pl);
+	uint32_t made[TRIED], p = descend(f, t, root_of(f, near), y, c, n, pl);
 	size_t k = made_nearer(f, p, c, n, made);
 	struct placed other = *pl;
-	uint32_t m = likeliest(f, t, p, y, made, k, -3 - log((double)k + 1), UINT32_MAX, &other);
+	uint32_t m = likeliest(f, t, p, y, made, k, -3 - log((double)k + 1), false, &other);
 	if (m == UINT32_MAX)
 		return p;
 	*pl = other;
-	return descend(f, t, m, y, c, n, near, pl);
+	return descend(f, t, m, y, c, n, pl);
 }
 
-/* A merged LoRA leaves all but a few directions of its base as they were: of the nearest models the one from which the update has
- * the lowest rank; UINT32_MAX when none is of low rank. Two LoRAs of one base differ by a low rank too, but a higher one. */
+/* A merged LoRA leaves all but a few directions of its base as they were: of the nearest models the one from which
+ * the update has the lowest rank; UINT32_MAX when none is of low rank. Two LoRAs of one base differ by a low rank
+ * too, but a higher one. */
 static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choice *c, size_t n)
 {
 	uint32_t best = UINT32_MAX;
@@ -241,14 +293,18 @@ static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choi
 
 static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortlist *l, struct placed *pl)
 {
-	const struct choice *c = l->c;
-	size_t n = l->n;
+	struct choice c[NEAR];
+	size_t n = 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (!fam_ancestor(f, y, l->c[i].who))
+			c[n++] = l->c[i];
 	*pl = (struct placed){.parent = UINT32_MAX, .next = INFINITY, .refused = {.odds = -INFINITY}};
 	if (!n)
 		return;
 	size_t trained = 0;
 	while (trained < n && f->node[c[trained].who].state != NODE_TRUNK)
 		trained++;
+	t->near = c[0].who;
 	uint32_t base = low_rank_base(f, y, c, n);
 	pl->parent = base != UINT32_MAX ? base : trained < n ? find_parent(f, t, c[trained].who, y, c, n, pl) : c[0].who;
 	for (size_t i = 0; i < n; i++) {
@@ -280,6 +336,13 @@ static size_t trunk_in_order(const struct fam *f, struct timed *t)
 		if (x->state == NODE_TRUNK && !x->quantised)
 			t[n++] = (struct timed){x->counter > 0 ? x->counter : x->clock > 0 ? x->clock : 0, x->norm, m};
 	}
+	/* both clocks tell pairs apart, not models: then by how many others are earlier */
+	cleanup_free double *before = mem_array(n + 1, sizeof *before);
+	for (size_t i = 0; before && !f->large && i < n; i++)
+		for (size_t j = 0; j < n; j++)
+			before[i] += j != i && earlier(f, t[j].m, t[i].m);
+	for (size_t i = 0; before && !f->large && i < n; i++)
+		t[i].clock = before[i];
 	qsort(t, n, sizeof *t, cmp_timed);
 	return n;
 }
@@ -342,16 +405,22 @@ int tree_find(struct fam *f, struct err *e)
 	cleanup_free struct shortlist *list = mem_array(f->n + 1, sizeof *list);
 	if (!t || !pl || !basis || !list)
 		return -ENOMEM;
-	struct tree tree = {basis};
+	struct tree tree = {basis, UINT32_MAX};
 	size_t n = trunk_in_order(f, t);
 	struct listing job = {f, t, list};
 	int rc = pool_for(fam_threads(f), n, list_job, &job);
 	if (rc == -ECANCELED)
 		return err_set(e, ECANCELED, "asked to stop");
-	for (size_t i = 0; i < n && !rc; i++) {
-		place(f, &tree, t[i].m, &list[i], &pl[i]);
-		if (pl[i].parent != UINT32_MAX && !fam_ancestor(f, t[i].m, pl[i].parent))
-			f->node[t[i].m].parent = pl[i].parent;
+	/* again, knowing all the others, so that the order no longer counts */
+	for (size_t i = 0; i < ROUNDS * n && !rc; i++) {
+		uint32_t y = t[i % n].m, was = f->node[y].parent;
+		struct placed now;
+		f->node[y].parent = UINT32_MAX;
+		place(f, &tree, y, &list[i % n], &now);
+		bool circle = now.parent != UINT32_MAX && fam_ancestor(f, y, now.parent);
+		f->node[y].parent = circle ? was : now.parent;
+		if (!circle)
+			pl[i % n] = now;
 	}
 	for (size_t i = 0; i < n && !rc; i++)
 		if (f->node[t[i].m].parent != UINT32_MAX)

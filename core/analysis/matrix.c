@@ -286,10 +286,8 @@ bool matrix_solve(double *a, double *b, size_t n)
 	return true;
 }
 
-void submatrix_difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side)
+static void difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t r, size_t c)
 {
-	side = side > MATRIX_MAX ? MATRIX_MAX : side;
-	size_t r = nr < side ? nr : side, c = nc < side ? nc : side;
 	bool turn = r > c;
 	m->r = turn ? c : r;
 	m->c = turn ? r : c;
@@ -301,6 +299,19 @@ void submatrix_difference(struct submatrix *m, const float *x, const float *y, u
 			m->v[turn ? j * m->c + i : i * m->c + j] = d;
 		}
 	}
+}
+
+void submatrix_difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side)
+{
+	side = side > MATRIX_MAX ? MATRIX_MAX : side;
+	difference(m, x, y, nr, nc, nr < side ? nr : side, nc < side ? nc : side);
+}
+
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side)
+{
+	side = side > MATRIX_MAX ? MATRIX_MAX : side;
+	size_t r = nr < side ? nr : side, c = nc < side ? nc : side, low = r < c ? r : c, wide = low + low / 4;
+	difference(m, x, y, nr, nc, r < wide ? r : wide, c < wide ? c : wide);
 }
 
 /* The lower triangle of m mT is enough: tridiagonalise reads no other. */

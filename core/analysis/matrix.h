@@ -10,8 +10,9 @@
 
 enum { MATRIX_MAX = 64, MATRIX_EIGEN_MAX = 256 };
 
-/* Eigenvalues of the symmetric a (n x n, n <= MATRIX_EIGEN_MAX, row-major, destroyed), ascending in w; a's column i becomes vector i when vectors is
- * true. Householder tridiagonalisation and implicit QL (Martin, Reinsch, Wilkinson 1968; Dubrulle et al. 1968). */
+/* Eigenvalues of the symmetric a (n x n, n <= MATRIX_EIGEN_MAX, row-major, destroyed), ascending in w; a's column i
+ * becomes vector i when vectors is true. Householder tridiagonalisation and implicit QL (Martin, Reinsch, Wilkinson
+ * 1968; Dubrulle et al. 1968). */
 bool matrix_eigen(double *a, size_t n, double *w, bool vectors);
 
 /* out (r x r) = a bT for r x c matrices. */
@@ -20,10 +21,12 @@ void matrix_abt(const double *a, const double *b, size_t r, size_t c, double *ou
 /* Solve the symmetric positive definite a x = b (n x n, destroyed) by Cholesky; false when it is not. */
 bool matrix_solve(double *a, double *b, size_t n);
 
-/* A sub-matrix of the difference of two sampled grids, transposed if that makes it lower than wide; at most `side` a side,
- * evenly spaced. r <= c after. */
+/* A sub-matrix of the difference of two sampled grids, transposed if that makes it lower than wide; at most `side` a
+ * side, evenly spaced. r <= c after. */
 struct submatrix { size_t r, c; double v[MATRIX_MAX * MATRIX_MAX]; };
 void submatrix_difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side);
+/* The same, not wider than 5/4 of its height: the spectrum of a nearly square matrix of noise goes down to 0. */
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side);
 
 /* Singular values squared, ascending, of m (r of them); false when they do not converge or are not finite. */
 bool submatrix_spectrum(const struct submatrix *m, double *w);
