@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Train a small lake of models whose lineage is known, to measure lineage on architectures, sizes and seeds it was not written for.
 
-    make_lake.py OUT --seed N [--data DIR] [--size small|full] [--gentle]
+    make_lake.py OUT --seed N [--data DIR] [--size small|full] [--gentle] [--plain]
 
 OUT/lake holds the models, OUT/truth edges.tsv and stitch.tsv in the form that score_lineage.py reads. DATA holds NAME.train.txt
 files (without it, texts are made up). Everything else (sizes, names, vocabularies, learning rates, who is merged with whom) is drawn
 from the seed. --gentle: learning rates ten times smaller, drifts near the rounding of bf16, as in fine-tunes of large models.
+--plain: fewer models and operations, each once or twice, corpora drawn from all texts, learning rates spread evenly, a fine-tune's corpus
+other than its parent's: the proportions of a published lake rather than its hardest cases.
 Needs PyTorch; about ten minutes on one core.
 """
 import argparse
@@ -139,8 +141,8 @@ def text_config(lake, net):
     return c
 
 
-def text_base(lake, net, corpora, trajectory):
-    c, r = text_config(lake, net), lake.rng
+def text_base(lake, net, corpora, trajectory, config=None):
+    c, r = config or text_config(lake, net), lake.rng
     init = {"llama": nets.llama_init, "gpt2": nets.gpt2_init}[net](c, lake.g)
     steps = r.choice([600, 750, 900])
     at = sorted(int(steps * f) for f in r.sample([.1, .2, .3, .5, .6, .75], trajectory))
@@ -186,16 +188,21 @@ def weights(r, n):
     return [round(x / sum(w), 3) for x in w[:-1]] + [0]
 
 
-def merges(lake, base, kin):
+def linear_merge(lake, base, kin, n):
+    r, (_, c, dt) = lake.rng, lake.m[base]
+    ps, ws = r.sample(kin, n), weights(r, n)
+    ws[-1] = round(1 - sum(ws[:-1]), 3)
+    name = lake.save(ops.linear([lake.m[p][0] for p in ps], ws), c, r.choice([dt, dt, "f16"]))
+    for p, w in zip(ps, ws):
+        lake.edge(name, p, "merge_linear", f"op=linear;weight={w}")
+
+
+def merges(lake, base, kin, linear=(2, 3, 2)):
     r = lake.rng
     b, c, dt = lake.m[base]
     P = lambda ns: [lake.m[n][0] for n in ns]
-    for n in (2, 3, 2):
-        ps, ws = r.sample(kin, n), weights(r, n)
-        ws[-1] = round(1 - sum(ws[:-1]), 3)
-        name = lake.save(ops.linear(P(ps), ws), c, r.choice([dt, dt, "f16"]))
-        for p, w in zip(ps, ws):
-            lake.edge(name, p, "merge_linear", f"op=linear;weight={w}")
+    for n in linear:
+        linear_merge(lake, base, kin, n)
     ps, t = r.sample(kin, 2), round(r.uniform(.2, .8), 2)
     name = lake.save(ops.slerp(*P(ps), t), c, dt)
     for p in ps:
@@ -215,16 +222,17 @@ def merges(lake, base, kin):
             lake.edge(name, p, "merge_" + method, f"density={density};weight={w};role=expert")
 
 
-def stitches(lake, base, kin):
+def stitches(lake, base, kin, sources=(2, 3, 2), longer=True):
     r, c = lake.rng, lake.m[base][1]
     L = c["layers"]
     same = [k for k in kin if lake.m[k][2] == lake.m[base][2]]
-    for n in (2, 3, 2):
-        who = r.sample(same, min(n, len(same)))
+    for n in sources:
+        who = r.sample(same if len(same) >= n else kin, n)
         plan = [(min(i * len(who) // L, len(who) - 1), i) for i in range(L)]
         record(lake, who, plan, 0, len(who) - 1, c, "stitch")
     up = [(0, i) for i in range(L)] + [(0, i) for i in range(L // 2, L)]
-    record(lake, [base], up, 0, 0, dict(c, layers=len(up)), "upscale")
+    if longer:
+        record(lake, [base], up, 0, 0, dict(c, layers=len(up)), "upscale")
 
 
 def record(lake, who, plan, embed, head, c, rel):
@@ -337,13 +345,58 @@ def vision_family(lake, kind):
     lake.edge(lake.save(lake.m[kin[1]][0], c, "f16"), kin[1], "cast")
 
 
+def spread(lake, parents, rates=(1e-4, 2e-4, 3e-4, 5e-4, 1e-3)):
+    """One fine-tune of each of `parents`, no learning rate again before all were used, never on the parent's corpus."""
+    r, turn, out = lake.rng, [], []
+    for parent in parents:
+        turn = turn or r.sample(rates, len(rates))
+        used = lake.corpus.get(parent, "").split("+")
+        corpus = r.choice([k for k in small(lake) if k not in used])
+        out.append(lake.finetune(parent, corpus, lr=lake.gentle * turn.pop()))
+        lake.corpus[out[-1]] = corpus
+    return out
+
+
+def plain_lake(lake):
+    r, lake.corpus = lake.rng, {}
+    big = [k for k in lake.texts if k not in small(lake)]
+    r.shuffle(big)
+    one = text_base(lake, "llama", big[:1], 4)
+    c = lake.m[one][1]
+    two, three = (text_base(lake, "llama", k, 0, c) for k in (big[:1], big[-1:]))
+    four = text_base(lake, "gpt2", big[:1], 0)
+    first = spread(lake, [one] * 6)
+    second, third, other = spread(lake, [two] * 2), spread(lake, [three] * 3), spread(lake, [four] * 2)
+    deep = spread(lake, r.sample(first, 3) + [r.choice(second), r.choice(third), r.choice(other)])
+    deep += spread(lake, [deep[0], deep[4]])
+    lora = loras(lake, [one, r.choice(first), one, two, one, r.choice(first), three, third[0], three])
+    reinit(lake, one)
+    reinit(lake, two)
+    stitches(lake, one, first + lora[:2], (2, 3))
+    stitches(lake, third[0], third, (2,), False)
+    p = lake.m[one][0]
+    student = nets.train(c, nets.llama_init(c, lake.g), lake.batches("+".join(big[:1]), c), 450, 3e-3, .01, lake.seed, teacher={k: v.float() for k, v in p.items()})[0]
+    lake.edge(lake.save(student, c, lake.m[one][2]), one, "distilled", "", "no")
+    merges(lake, one, first + lora[:2], (2, 3))
+    for base, kin in ((two, second), (three, third)):
+        linear_merge(lake, base, kin, 2)
+    copies(lake, one, first + deep[:3] + lora[:2] + [one])
+    for kind in ("cnn", "mlp"):
+        vision_family(lake, kind)
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("out"); ap.add_argument("--seed", type=int, required=True); ap.add_argument("--data"); ap.add_argument("--size", default="full"); ap.add_argument("--gentle", action="store_true")
+    ap.add_argument("--plain", action="store_true")
     a = ap.parse_args()
     torch.set_num_threads(1)
     lake = Lake(a.out, a.seed, a.data, a.gentle)
     big = [k for k in lake.texts if k not in small(lake)] or small(lake)[:2]
+    if a.plain:
+        plain_lake(lake)
+        lake.write_truth()
+        return print(len(lake.m), "models,", len(lake.edges), "edges")
     full = a.size == "full"
     text_family(lake, "llama", big[:1], 7 if full else 4, 5 if full else 3, 4 if full else 2, True)
     if full:
