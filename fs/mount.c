@@ -167,6 +167,12 @@ static void ready(void *arg)
 		daemon_ready(&m->daemon);
 }
 
+static void tell_error(void *arg, const struct err *e)
+{
+	(void)arg;
+	log_say(LOG_ERR, "%s", e->msg);
+}
+
 static int start(struct mounting *m, struct err *e)
 {
 	stop_block();
@@ -177,6 +183,7 @@ static int start(struct mounting *m, struct err *e)
 	    stop_new(&m->stop, &m->sv, detach, m))
 		return err_nomem(e);
 	tree_on_change(m->sv.tree, notify_stale, m->sv.notify);
+	index_on_error(m->ix, tell_error, NULL);
 	if (!m->o->debug)
 		fuse_set_log_func(tell_log);
 	m->sv.ready = ready;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,12 @@ void index_on_change(struct index *ix, void (*changed)(void *arg, struct view *o
 {
 	ix->on_change_arg = arg;
 	ix->on_change = changed;
+}
+
+void index_on_error(struct index *ix, void (*failed)(void *arg, const struct err *e), void *arg)
+{
+	ix->on_error_arg = arg;
+	ix->on_error = failed;
 }
 
 void index_note_error(struct index *ix, const struct err *e)
@@ -219,13 +226,20 @@ static int pass(struct index *ix, bool renew, const struct cancel *c, struct err
 
 static void settle(struct index *ix, int r, const struct err *e)
 {
+	bool failed = r < 0 && r != -ECANCELED, news = failed && strcmp(ix->failed, e->msg) != 0;
 	pthread_mutex_lock(&ix->lock);
 	ix->settled = true;
 	ix->named = true;	/* a failed scan must not keep readers waiting */
-	if (r < 0 && r != -ECANCELED)
+	if (failed)
 		snprintf(ix->status.last_error, sizeof ix->status.last_error, "%s", e->msg);
+	else if (r == 0 && strcmp(ix->failed, ix->status.last_error) == 0)
+		ix->status.last_error[0] = 0;	/* it is past */
 	pthread_cond_broadcast(&ix->changed);
 	pthread_mutex_unlock(&ix->lock);
+	ix->failures = failed ? ix->failures + 1 : 0;
+	snprintf(ix->failed, sizeof ix->failed, "%s", failed ? e->msg : "");
+	if (news && ix->on_error)
+		ix->on_error(ix->on_error_arg, e);
 }
 
 static bool should_stop(struct index *ix)
@@ -237,8 +251,8 @@ static bool should_stop(struct index *ix)
 }
 
 /*
- * Wait for a reason to look again: a change, a lake that has come, gone or been replaced, a request, another process's
- * writing, or time. -ENOSYS: there is nothing to watch with any more.
+ * Wait for a reason to look again: a change, a lake that has come, gone or been replaced, another process's writing,
+ * or time. -ENOSYS: there is nothing to watch with any more.
  */
 static int rest(struct index *ix, struct watch *w, int64_t look_ms, int there)
 {
@@ -248,17 +262,29 @@ static int rest(struct index *ix, struct watch *w, int64_t look_ms, int there)
 		int r = watch_wait(w, 1000, ix->wake_fd);
 		if (r)
 			return MIN(r, 0);
-		pthread_mutex_lock(&ix->lock);
-		bool now = ix->stopping || ix->rescan;
-		ix->rescan = false;
-		pthread_mutex_unlock(&ix->lock);
-		if (now || (catalog_changed(ix->catalog) && load_known(ix, NULL) == 0))
+		if (should_stop(ix) || (catalog_changed(ix->catalog) && load_known(ix, NULL) == 0))
 			return 0;
 		struct err e = ERR_INIT;
 		if (lake_look(&ix->lake, &e) != there)
 			return 0;
 	}
 	return 0;
+}
+
+/* Bytes that the catalog may still grow by; 0 where that cannot be told. */
+static uint64_t room(struct index *ix)
+{
+	struct statvfs s;
+	return *catalog_file(ix->catalog) && statvfs(catalog_file(ix->catalog), &s) == 0 ? s.f_bavail * s.f_frsize : 0;
+}
+
+/* After a failure the lake is read again, which may be much: later each time, or when the disk has far more room. */
+static void back_off(struct index *ix)
+{
+	uint64_t had = room(ix);
+	unsigned doubled = MIN(ix->failures - 1, 6u);	/* from 5 seconds to 5 minutes */
+	for (unsigned i = 0; i < 5u << doubled && !should_stop(ix) && room(ix) <= 2 * had + (1 << 20); i++)
+		watch_wait(NULL, 1000, ix->wake_fd);
 }
 
 /* Watch what is there now: before the scan, so that nothing that happens meanwhile is missed. */
@@ -288,7 +314,9 @@ static void *background(void *arg)
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		settle(ix, r, &e);
 		int64_t took = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
-		if (!should_stop(ix) && rest(ix, w, took, there) < 0) {
+		if (ix->failures && there == 0) {
+			back_off(ix);
+		} else if (!should_stop(ix) && rest(ix, w, took, there) < 0) {
 			watch_free(w);
 			w = NULL;
 		}
@@ -378,16 +406,6 @@ int index_wait(struct index *ix, const struct cancel *c)
 	bool settled = ix->settled;
 	pthread_mutex_unlock(&ix->lock);
 	return settled ? 0 : -EINTR;
-}
-
-void index_rescan(struct index *ix)
-{
-	pthread_mutex_lock(&ix->lock);
-	ix->rescan = true;
-	ix->settled = false;
-	pthread_mutex_unlock(&ix->lock);
-	if (write(ix->wake_fd, &(uint64_t){1}, 8) < 0)
-		return;	/* full: it is awake already */
 }
 
 void index_stop(struct index *ix)

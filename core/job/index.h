@@ -58,7 +58,6 @@ int index_run(struct index *ix, const struct cancel *c,
 /* Wait until everything cheap is known (after index_start). -EINTR when cancelled. */
 int index_wait(struct index *ix, const struct cancel *c);
 void index_status(struct index *ix, struct index_status *s);
-void index_rescan(struct index *ix);			/* look again now */
 void index_stop(struct index *ix);			/* no more work, no more index_on_change: before the tree over it is freed */
 void index_close(struct index *ix);			/* stops the work, loses nothing */
 
@@ -78,5 +77,7 @@ struct catalog *index_catalog(struct index *ix);
 
 /* Told after a new view is in place, from the indexing thread, which holds no lock: old and new may be compared. */
 void index_on_change(struct index *ix, void (*changed)(void *arg, struct view *old, struct view *now), void *arg);
+/* Told when bringing the lake up to date fails, once for each error that differs from the last. */
+void index_on_error(struct index *ix, void (*failed)(void *arg, const struct err *e), void *arg);
 
 #endif

@@ -20,7 +20,7 @@ struct index {
 	struct index_status status;
 	bool named;			/* the view's models are in the catalog, not only named */
 	bool settled;			/* everything cheap is known of the view */
-	bool stopping, rescan;
+	bool stopping;
 	uint64_t lineage;		/* snapshot whose lineage the catalog has; 0: none */
 	uint64_t last_id;		/* of models, ever */
 
@@ -31,6 +31,10 @@ struct index {
 	struct cancel cancel;		/* of the background work */
 	void (*on_change)(void *arg, struct view *old, struct view *now);
 	void *on_change_arg;
+	void (*on_error)(void *arg, const struct err *e);
+	void *on_error_arg;
+	unsigned failures;		/* of passes, one after another */
+	char failed[360];		/* the last one's words, "" */
 };
 
 /* Scan, compare with what is known, publish. */

@@ -517,7 +517,13 @@ void index_status(struct index *ix, struct index_status *s)
 }
 
 void index_stop(struct index *ix) { (void)ix; }
-void index_rescan(struct index *ix) { (void)ix; }
+void index_on_error(struct index *ix, void (*failed)(void *arg, const struct err *e), void *arg)
+{
+	(void)ix;
+	(void)failed;
+	(void)arg;
+}
+
 void index_close(struct index *ix) { free(ix); }
 struct view *index_view(struct index *ix) { (void)ix; return NULL; }
 const struct lake *index_lake(const struct index *ix) { (void)ix; return NULL; }

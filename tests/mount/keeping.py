@@ -6,8 +6,9 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 
-from harness import check, eventually, main, mounted, need_root, same, small_lake, write
+from harness import check, eventually, main, model, mounted, need_root, same, small_lake, write
 
 
 def catalog_of(t):
@@ -158,6 +159,28 @@ def test_a_full_disk(t):
     for name in names:
         check(len(m.read(name)) > 100, f'{name} with room again')
     m.umount()
+
+
+def test_a_full_disk_is_said_once(t):
+    """What cannot be kept is not read again and again: each time later, and at once when there is room."""
+    need_root()
+    lake = t.lake()
+    for n in range(4):
+        model(lake, f'm{n}', n, hidden=128, vocab=2048)
+    small = t.dir('small')
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=300k', 'none', small], check=True)
+    t.tidy.callback(subprocess.run, ['umount', '-l', small], check=False)
+    m = t.mount(lake, f'catalog={small}/c.db')
+    m.expect('space')
+    eventually(lambda: b'last error' in m.read('lake/status.txt'), 20, 'the error')
+    before = m.status()['bytes read']
+    write(os.path.join(lake, 'm0/README.md'), '# changed\n')
+    time.sleep(4)
+    same(m.status()['bytes read'], before, 'bytes read while the disk is full')
+    same(m.output().count('no space left'), 1, 'it is said once')
+    subprocess.run(['mount', '-o', 'remount,size=30m', small], check=True)
+    m.settle(10)
+    check(b'last error' not in m.read('lake/status.txt'), 'it is past')
 
 
 def test_two_mounts_of_one_lake(t):
