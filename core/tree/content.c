@@ -281,8 +281,9 @@ static int open_kept(struct tree *t, struct view *v, struct node n, struct tree_
 	struct buf b = {0};
 	if (stored_size(t, v, n) < 0)
 		return -ENOENT;
-	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii",
-			     (int64_t)(rows[n.kind].flags & ROW_MODEL ? n.model : 0), catalog_kind(t, n), (int64_t)stored_x(n));
+	int64_t model = rows[n.kind].flags & ROW_MODEL ? n.model : 0;
+	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii", model, catalog_kind(t, n),
+			     (int64_t)stored_x(n));
 	if (r == 1)
 		*f = tree_file_content(&b, true);
 	buf_release(&b);

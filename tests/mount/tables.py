@@ -1,8 +1,10 @@
 """Tables and their twins (docs/tree.md, "Formats")."""
 import json
 import os
+import re
+import subprocess
 
-from harness import check, main, model, noise, same, safetensors
+from harness import check, main, model, noise, safetensors, same, small_lake
 
 TRICKY = {'b.weight': ('F32', (8, 8)), '-': ('F32', (4,)), '.dot': ('F32', (4,)), 'a\tb': ('F32', (4,)),
           'A.weight': ('F32', (64, 4)), 'z' * 300: ('F32', (2,)), 'a': ('F32', (2, 2)), '': ('F32', (3,))}
@@ -56,6 +58,43 @@ def test_sorted(t):
                 same([printed(r[key]) for r in twin], [r[0] for r in body], name, 'as its twin')
     for name in ('tensors.tsv', 'duplicates.tsv', 'declared.tsv', 'models.tsv', 'statistics.tsv', 'audit.tsv'):
         check(seen.get(name, 0) > 2, name, 'has', seen.get(name), 'rows')
+
+
+def examples(m):
+    """The command lines of the mount's README."""
+    return re.findall(r'^    (\S.*?)\s*  # ', m.read('README').decode(), re.M)
+
+
+def run_examples(m, least, *words):
+    found = examples(m)
+    check(len(found) >= least, *words, 'has', len(found), 'examples:', found)
+    for line in found:
+        r = subprocess.run(['bash', '-o', 'pipefail', '-ec', line], cwd=m.point, capture_output=True, check=False)
+        check(r.returncode == 0 and not r.stderr, *words, line, r.stderr.decode())
+    return found
+
+
+def test_examples_work(t):
+    """What README shows can be typed: whatever the models are called, whether or not there are licenses and merges."""
+    odd = t.lake('odd')
+    for name, seed in (('-n', 1), ('a new\nline', 2), ('it\'s', 3), ('sub/plain', 4)):
+        model(odd, name, seed)
+    hard = t.lake('hard')
+    model(hard, 'it\'s $HOME', 1)
+    lakes = {'an odd lake': (odd, 14), 'a lake without a plain name': (hard, 14), 'an empty lake': (t.lake('none'), 6),
+             'a small lake': (small_lake(t.lake('small')), 14)}
+    for what, (lake, least) in lakes.items():
+        m = t.mount(lake).settle()
+        found = run_examples(m, least, what)
+        m.umount()
+        if what == 'an odd lake':
+            check('cat models/sub/plain/tensors.tsv' in found, found)
+        t.run('index', lake)
+        m = t.mount(lake, 'compute=cached')
+        run_examples(m, least - 1, what, 'compute=cached')
+        m.umount()
+    m = t.mount(small_lake(t.lake('unknown')), 'compute=cached')
+    run_examples(m, 3, 'an unknown lake, compute=cached')
 
 
 main()
