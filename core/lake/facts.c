@@ -8,8 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-static const struct { const char *key; bool many; } keys[] = {
-	{"path"}, {"format"}, {"formats", true}, {"architecture"}, {"model_type"}, {"dtype"}, {"parameters"}, {"bytes"},
+static const struct { const char *key; bool many, exact; } keys[] = {
+	{"path", .exact = true}, {"format"}, {"formats", true}, {"architecture"}, {"model_type"}, {"dtype"},
+	{"parameters"}, {"bytes"},
 	{"tensors"}, {"layers"}, {"hidden_size"}, {"vocab_size"}, {"context_length"}, {"license", true}, {"language", true},
 	{"tags", true}, {"task"}, {"library"}, {"datasets", true}, {"base_model", true}, {"author"}, {"created"},
 	{"modified"}, {"revision"}, {"quantization"}, {"adapter_rank"}, {"tokenizer"}, {"loads_code"},
@@ -109,9 +110,23 @@ static const char *clean_text(struct facts *f, const char *s)
 	return out ? out : "";
 }
 
+/* A file's name is that file's only as it is. */
+static const char *name_textn(struct facts *f, const char *s, size_t len)
+{
+	const char *out = s && !f->failed ? arena_strndup(&f->arena, s, len) : "";
+
+	f->failed |= !out;
+	return out ? out : "";
+}
+
+static const char *name_text(struct facts *f, const char *s)
+{
+	return name_textn(f, s, s ? strlen(s) : 0);
+}
+
 static void claim(struct facts *f, const char *key, const char *value, const char *file)
 {
-	APPEND(f, f->claims, f->n_claims, {key, value, file ? clean_text(f, file) : ""});
+	APPEND(f, f->claims, f->n_claims, {key, value, name_text(f, file)});
 }
 
 static void put_many(struct facts *f, const char *key, const char *value, enum fact_source source)
@@ -147,9 +162,11 @@ void facts_putn(struct facts *f, const char *key, const char *value, size_t len,
 		const char *file)
 {
 	size_t rank = key_rank(key);
-	const char *v = value ? clean(f, value, len, FACT_MAX) : NULL;
+	const char *v = NULL;
 
-	if (!v || rank == COUNT(keys))
+	if (value && rank < COUNT(keys))
+		v = keys[rank].exact ? name_textn(f, value, len) : clean(f, value, len, FACT_MAX);
+	if (!v || !*v)
 		return;
 	if (keys[rank].many)
 		put_many(f, keys[rank].key, v, source);	/* the table's own pointers: equal keys are equal pointers */
@@ -195,11 +212,11 @@ void facts_declare(struct facts *f, const char *base, const char *relation, cons
 		if (strcmp(d->base, b) || (strcmp(d->relation, relation) && *d->relation && *relation))
 			continue;
 		if (!*d->relation)	/* said again, and more of it */
-			*d = (struct declared){b, relation, *relation ? clean_text(f, file) : d->file};
+			*d = (struct declared){b, relation, *relation ? name_text(f, file) : d->file};
 		return;
 	}
 	if (f->n_declared < FACT_VALUES)
-		APPEND(f, f->declared, f->n_declared, {b, relation, clean_text(f, file)});
+		APPEND(f, f->declared, f->n_declared, {b, relation, name_text(f, file)});
 }
 
 void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value,
@@ -209,7 +226,7 @@ void facts_evaluation(struct facts *f, const char *task, const char *dataset, co
 
 	if (v && f->n_evaluations < 10 * FACT_VALUES)
 		APPEND(f, f->evaluations, f->n_evaluations,
-		       {clean_text(f, task), clean_text(f, dataset), clean_text(f, metric), v, clean_text(f, file)});
+		       {clean_text(f, task), clean_text(f, dataset), clean_text(f, metric), v, name_text(f, file)});
 }
 
 void facts_problem(struct facts *f, const char *file, const char *what, const char *fmt, ...)
@@ -221,7 +238,7 @@ void facts_problem(struct facts *f, const char *file, const char *what, const ch
 	vsnprintf(detail, sizeof detail, fmt, ap);
 	va_end(ap);
 	if (f->n_problems < FACT_PROBLEMS)
-		APPEND(f, f->problems, f->n_problems, {clean_text(f, file), clean_text(f, what), clean_text(f, detail)});
+		APPEND(f, f->problems, f->n_problems, {name_text(f, file), clean_text(f, what), clean_text(f, detail)});
 }
 
 static const char *problem_word(int code)

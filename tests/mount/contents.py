@@ -1,12 +1,13 @@
 """Files whose content is computed when they are opened (docs/semantics.md, "Sizes" and "Every tool")."""
 import hashlib
+import json
 import mmap
 import os
 import shutil
 import subprocess
 import sys
 
-from harness import check, main, model, same
+from harness import check, main, model, same, write
 
 
 def reference(t, lake, paths):
@@ -187,6 +188,21 @@ def test_one_value_files(t):
         data = m.read('models/m00/metadata', key)
         same(size, len(data), key)
         check(data.endswith(b'\n'), key)
+
+
+def test_names_as_they_are(t):
+    """A path and a file's name are those of the lake: escaped, and nothing lost."""
+    lake = t.lake()
+    model(lake, ' lead', 1)
+    model(lake, 'new\nline\tand tab ', 2)
+    write(os.path.join(lake, 'x/bad\nna\tme.safetensors'), b'\x08\0\0\0\0\0\0\0{}nojson')
+    m = t.mount(lake).settle()
+    same(m.read('models/ lead/metadata/path'), b' lead\n', 'metadata/path')
+    same(m.read('models/new\nline\tand tab /metadata/path'), b'new\\x0Aline\\x09and tab \n', 'metadata/path')
+    rows = [r.split(b'\t')[:2] for r in m.read('lake/models.tsv').splitlines()[1:]]
+    same(rows, [[b' lead'] * 2, [b'new\\nline\\tand tab '] * 2, [b'x', b'x']], 'lake/models.tsv')
+    same(m.read('lake/problems.tsv').splitlines()[1].split(b'\t')[1], b'bad\\nna\\tme.safetensors', 'lake/problems.tsv')
+    same(json.loads(m.read('models/ lead/metadata.json'))['path'], ' lead', 'metadata.json')
 
 
 def test_many_handles(t):
