@@ -2,6 +2,7 @@
 #include "core/analysis/between.h"
 
 #include "core/analysis/frozen.h"
+#include "core/analysis/lanes.h"
 #include "core/analysis/lineage_pair.h"
 #include "core/analysis/matrix.h"
 
@@ -78,14 +79,13 @@ static bool make_part(struct step_basis *b, struct part_basis *p, const struct f
 		return false;
 	for (size_t i = 0; i < p->h; i++) {
 		p->s[i] = sqrt(fmax(w[from + i], 0));
-		for (size_t q = 0; q < m->r; q++) {
+		for (size_t q = 0; q < m->r; q++)
 			p->u[i * m->r + q] = g[q * m->r + from + i];
-			for (size_t t = 0; t < m->c; t++)
-				p->v[i * m->c + t] += p->u[i * m->r + q] * m->v[q * m->c + t];
-		}
+	}
+	matrix_ab(p->u, m->v, p->h, m->r, m->c, p->v);
+	for (size_t i = 0; i < p->h; i++)
 		for (size_t t = 0; t < m->c && p->s[i] > 0; t++)
 			p->v[i * m->c + t] /= p->s[i];
-	}
 	return p->h > 0;
 }
 
@@ -125,21 +125,15 @@ void step_basis_free(struct step_basis *b)
 /* The block of m in the part's bases: its diagonal into d, its energy returned. */
 static double block(const struct part_basis *p, const struct submatrix *m, double *d)
 {
-	double energy = 0;
-	for (size_t i = 0; i < p->h; i++) {
-		double t[MATRIX_MAX] = {0};
-		for (size_t q = 0; q < p->r; q++)
-			for (size_t j = 0; j < p->c; j++)
-				t[j] += p->u[i * p->r + q] * m->v[q * p->c + j];
+	double energy = 0, t[HALF * MATRIX_MAX];
+	matrix_ab(p->u, m->v, p->h, p->r, p->c, t);
+	for (size_t i = 0; i < p->h; i++)
 		for (size_t k = 0; k < p->h; k++) {
-			double s = 0;
-			for (size_t j = 0; j < p->c; j++)
-				s += t[j] * p->v[k * p->c + j];
+			double s = lanes_dot_double(t + i * p->c, p->v + k * p->c, p->c);
 			energy += s * s;
 			if (k == i)
 				d[i] = s;
 		}
-	}
 	return energy;
 }
 

@@ -67,21 +67,24 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 {
 	uint32_t slot[SPECTRAL_SLOTS];
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
-	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
+	cleanup_free struct submatrix *m = mem_array(SPECTRAL_SLOTS, sizeof *m);
 	if (!fresh || !m)
 		return NAN;
 	size_t anew = fam_fresh(f, a, b, fresh), n = spectral_slots(f, a, b, a, fresh, slot), used = 0;
-	double sum = 0, most = 0;
+	double sum = 0, most = 0, w[SPECTRAL_SLOTS][MATRIX_MAX];
+	bool ok[SPECTRAL_SLOTS];
+	for (size_t k = 0; k < n; k++)
+		submatrix_difference(&m[k], fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), f->v.slot[slot[k]].nr, f->v.slot[slot[k]].nc, side);
+	submatrix_spectra(m, n, w, ok);
 	for (size_t k = 0; k < n; k++) {
 		const struct slot *s = &f->v.slot[slot[k]];
-		double w[MATRIX_MAX], low = 0;
-		submatrix_difference(m, fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), s->nr, s->nc, side);
-		if (!submatrix_spectrum(m, w))
+		double low = 0;
+		if (!ok[k])
 			continue;
-		size_t half = (m->r + 1) / 2;
+		size_t half = (m[k].r + 1) / 2;
 		for (size_t i = 0; i < half; i++)
-			low += fmax(w[i], 0);
-		double d = low / (s->rms * s->rms * (double)(m->r * m->c));
+			low += fmax(w[k][i], 0);
+		double d = low / (s->rms * s->rms * (double)(m[k].r * m[k].c));
 		sum += d;
 		most = fmax(most, d);
 		used++;

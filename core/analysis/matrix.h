@@ -15,7 +15,9 @@ enum { MATRIX_MAX = 64, MATRIX_EIGEN_MAX = 256 };
  * 1968; Dubrulle et al. 1968). */
 bool matrix_eigen(double *a, size_t n, double *w, bool vectors);
 
-/* out (r x r) = a bT for r x c matrices. */
+/* out (r x c) = a b, of r x k and k x c matrices. */
+void matrix_ab(const double *a, const double *b, size_t r, size_t k, size_t c, double *out);
+/* out (r x r) = a bT for r x c matrices of at most MATRIX_MAX a side; half the work where b is a. */
 void matrix_abt(const double *a, const double *b, size_t r, size_t c, double *out);
 
 /* Solve the symmetric positive definite a x = b (n x n, destroyed) by Cholesky; false when it is not. */
@@ -30,5 +32,7 @@ void submatrix_square(struct submatrix *m, const float *x, const float *y, uint3
 
 /* Singular values squared, ascending, of m (r of them); false when they do not converge or are not finite. */
 bool submatrix_spectrum(const struct submatrix *m, double *w);
+/* The same of several, which is faster. */
+void submatrix_spectra(const struct submatrix *m, size_t n, double (*w)[MATRIX_MAX], bool *ok);
 
 #endif

@@ -181,12 +181,12 @@ static bool sinusoid(const struct sigpart *p)
 	enum { FEW = 32 };
 	size_t all = (size_t)p->nr * p->nc, limit = all / 10;
 	for (int layout = 0; layout < 2 && p->cols / 2 > 1; layout++) {
-		size_t bad = 0, hits = 0;
-		for (size_t k = 0; k < FEW; k++) {
+		size_t bad = 0, missed = 0;
+		for (size_t k = 0; k < FEW && missed <= FEW / 2; k++) {
 			size_t at = hash_mix(k) % all;
-			hits += on_wave(p, (uint32_t)(at / p->nc), (uint32_t)(at % p->nc), layout);
+			missed += !on_wave(p, (uint32_t)(at / p->nc), (uint32_t)(at % p->nc), layout);
 		}
-		if (hits < FEW / 2)
+		if (missed > FEW / 2)
 			continue;
 		for (uint32_t j = 0; j < p->nc && bad <= limit; j++)
 			for (uint32_t r = 0; r < p->nr && bad <= limit; r++)

@@ -74,8 +74,8 @@ static inline void made_finish(struct signature *s)
 	s->key = sigblob_key(s);
 }
 
-/* An untrained transformer: base weights of `seed`. made_fill adds to it, made_finish ends it. */
-static inline int made_signature(struct signature *s, const struct made_model *m, uint64_t seed)
+/* A transformer whose weights are 0. */
+static inline int made_shape(struct signature *s, const struct made_model *m)
 {
 	static const char *const roles[] = {"attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.up", "mlp.down"};
 	*s = (struct signature){.version = SIGNATURE_VERSION, .layers = m->layers};
@@ -90,7 +90,14 @@ static inline int made_signature(struct signature *s, const struct made_model *m
 	}
 	if (rc)
 		signature_release(s);
-	else
+	return rc;
+}
+
+/* An untrained transformer: base weights of `seed`. made_fill adds to it, made_finish ends it. */
+static inline int made_signature(struct signature *s, const struct made_model *m, uint64_t seed)
+{
+	int rc = made_shape(s, m);
+	if (!rc)
 		made_fill(s, seed, 0.05f);
 	return rc;
 }
