@@ -142,7 +142,8 @@ static bool is_hazard(const struct auditor *u, const char *problem)
 static bool is_odd_only(const char *problem)
 {
 	static const char *const odd[] = {"wrong extension", "hole", "overlap", "trailing bytes",
-					  "large header", "unknown field", "odd metadata", "malformed front matter"};
+					  "large header", "unknown field", "odd metadata", "malformed front matter",
+					  "other weights"};
 	for (size_t i = 0; i < COUNT(odd); i++)
 		if (!strcmp(problem, odd[i]))
 			return true;

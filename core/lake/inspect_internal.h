@@ -27,6 +27,14 @@ int look_value(struct looking *l, const struct scan_file *file, size_t max, cons
 /* --- inspect_weights.c: formats, opening, measuring. */
 int look_weights(struct looking *l, struct err *e);
 
+/* All files of a set as one; 0, 1 when it cannot be opened (a problem says why), -ENOMEM. */
+int look_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
+	     struct weights *w, struct err *e);
+
+/* --- inspect_also.c: which of the model's files hold other weights than those that are read: other[i], which are
+ * problems of the model. Of an open model. */
+int look_also(struct looking *l, bool *other, struct err *e);
+
 /* --- inspect_index.c: what the indices of sharded weights say that is not so. */
 int look_index(struct looking *l, struct err *e);
 

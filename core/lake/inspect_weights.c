@@ -95,7 +95,7 @@ static const char *format_of(struct looking *l, const struct scan_file *file)
 }
 
 /* Which containers there are: the one that is read first. */
-static void put_formats(struct looking *l, const char *read)
+static void put_formats(struct looking *l, const char *read, const bool *other)
 {
 	struct facts *f = &l->out->facts;
 
@@ -104,7 +104,7 @@ static void put_formats(struct looking *l, const char *read)
 		if (l->in->files[i].kind == SCAN_WEIGHTS)
 			facts_put(f, "formats", format_by_extension(l->in->files[i].name), FACT_INFERRED, NULL);
 	for (size_t i = 0; i < l->in->n_files; i++)
-		if (l->in->files[i].kind == SCAN_WEIGHTS_ALSO)
+		if (l->in->files[i].kind == SCAN_WEIGHTS_ALSO && !other[i])
 			facts_put(f, "formats", format_of(l, &l->in->files[i]), FACT_MEASURED, NULL);
 }
 
@@ -153,9 +153,8 @@ static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io
 	return noted < 0 ? noted : r;
 }
 
-/* All of a set as one; 0, 1 when it cannot be (a problem says why), -ENOMEM. */
-static int open_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
-		    struct weights *w, struct err *e)
+int look_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
+	     struct weights *w, struct err *e)
 {
 	cleanup_free struct io *ios = mem_array(n, sizeof *ios);
 	struct err why = ERR_INIT;
@@ -205,7 +204,7 @@ static int open_components(struct looking *l, struct chosen *c, struct err *e)
 
 	for (size_t i = 0, n; i < c->n && r >= 0; i += n) {
 		n = gather(c, i);
-		r = open_set(l, c->files + i, c->names + i, n, &parts[opened], e);
+		r = look_set(l, c->files + i, c->names + i, n, &parts[opened], e);
 		if (r)
 			continue;
 		if (!(prefixes[opened++] = component_name(&l->scratch, c->names[i])))
@@ -310,14 +309,19 @@ int look_weights(struct looking *l, struct err *e)
 
 	if (r)
 		return r;
-	r = !c.n ? 1 : in_one_directory(&c) ? open_set(l, c.files, c.names, c.n, &out->weights, e) :
+	r = !c.n ? 1 : in_one_directory(&c) ? look_set(l, c.files, c.names, c.n, &out->weights, e) :
 					      open_components(l, &c, e);
 	if (r < 0)
 		return r;
 	out->open = !r;
-	put_formats(l, out->open ? out->weights.format->name : NULL);
+	bool *other = arena_array(&l->scratch, l->in->n_files + 1, sizeof *other);
+	if (!other)
+		return err_nomem(e);
+	if (out->open && ((r = measure(l, e)) || (r = look_also(l, other, e))))
+		return r;
+	put_formats(l, out->open ? out->weights.format->name : NULL, other);
 	if (out->open)
-		return measure(l, e);
+		return 0;
 	if (c.n) {
 		facts_put(&out->facts, "format", format_by_extension(c.names[0]), FACT_INFERRED, NULL);
 		facts_put_number(&out->facts, "bytes", c.bytes, FACT_MEASURED, NULL);

@@ -242,11 +242,12 @@ void name_by_format(struct name *n, const char *name, const char *format)
 	for (size_t i = 0; i < COUNT(same); i++)
 		if (strcmp(format, same[i].format) == 0)
 			format = same[i].ext;
-	if (n->kind != SCAN_WEIGHTS)
+	bool named = n->kind == SCAN_WEIGHTS;	/* its rank is the name's: the same in a scan that reads nothing */
+	if (!named)
 		n->stem = (uint8_t)strlen(name);	/* an extension that says nothing belongs to the name */
 	n->kind = SCAN_WEIGHTS;
 	n->unsure = false;
-	for (size_t i = 0; i < COUNT(extensions); i++)
+	for (size_t i = 0; i < COUNT(extensions) && !named; i++)
 		if (strcmp(format, extensions[i].ext) == 0 && n->rank > extensions[i].rank)
 			n->rank = extensions[i].rank;
 }

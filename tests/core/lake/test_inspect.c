@@ -343,6 +343,36 @@ static void containers(void **state)
 	temp_release(&t);
 }
 
+/* Names decide what one model is; what its other containers hold is told from their headers. */
+static void other_weights(void **state)
+{
+	struct seen s = {0};
+	struct temp t;
+	(void)state;
+
+	temp_init(&t);
+	temp_text(&t, "same/config.json", "{}");
+	put_weights(&t, "same/model.safetensors", "embed 8x6 a.weight 4x6 head 8x6");
+	put_weights(&t, "same/pytorch_model.bin", "embed 8x6 b 6x4");	/* tied, renamed, transposed */
+	put_weights(&t, "other/w.bin", "z 9x9");
+	put_weights(&t, "other/w.safetensors", "a.weight 4x6 b 3x1");
+	put_weights(&t, "shapes/w-00001-of-00002.bin", "a 4x6");
+	put_weights(&t, "shapes/w-00002-of-00002.bin", "b 7x3");
+	put_weights(&t, "shapes/w.safetensors", "c 5x9");
+	look(&s, &t, "same");
+	assert_int_equal(s.it.facts.n_problems, 0);
+	done(&s);
+	look(&s, &t, "other");
+	is(&s, "parameters", "27");
+	problem(&s, "w.bin", "other weights", "81 parameters, not those of w.safetensors (27)");
+	done(&s);
+	look(&s, &t, "shapes");
+	is(&s, "parameters", "45");
+	problem(&s, "w-00001-of-00002.bin", "other weights", "45 parameters, not those of w.safetensors (45)");
+	done(&s);
+	temp_release(&t);
+}
+
 static void copy(const struct temp *t, const char *from, const char *to)
 {
 	cleanup_io struct io io = IO_INIT;
@@ -521,7 +551,7 @@ int main(void)
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),
 		cmocka_unit_test(odd_files),
-		cmocka_unit_test(containers),
+		cmocka_unit_test(containers), cmocka_unit_test(other_weights),
 		cmocka_unit_test(external_data),
 		cmocka_unit_test(base_named_without_relation),
 		cmocka_unit_test(faults),

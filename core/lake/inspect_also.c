@@ -1,0 +1,157 @@
+/*
+ * A model's weights in its other containers: names alone decided that they are the same weights, and headers tell where
+ * that is not so. What is shown nowhere is said.
+ */
+#include "core/lake/inspect_internal.h"
+
+#include "core/format/compose.h"
+#include "core/lake/names.h"
+
+#include <string.h>
+
+/* Elements of each canonical matrix, ascending: fused, renamed and transposed weights have the same. */
+struct sizes {
+	uint64_t *of, sum;
+	size_t n;
+};
+
+static int by_size(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int sizes_of(struct sizes *s, const struct canon *c, struct arena *a, struct err *e)
+{
+	*s = (struct sizes){.of = arena_array(a, c->n_parts + 1, sizeof *s->of)};
+	if (!s->of)
+		return err_nomem(e);
+	for (size_t i = 0; i < c->n_parts; i++) {
+		uint64_t n;
+
+		if (__builtin_mul_overflow(c->parts[i].rows, c->parts[i].cols, &n) ||
+		    __builtin_add_overflow(s->sum, n, &s->sum))
+			continue;
+		s->of[s->n++] = n;
+	}
+	if (s->n > 1)
+		qsort(s->of, s->n, sizeof *s->of, by_size);
+	return 0;
+}
+
+static uint64_t shared(const struct sizes *a, const struct sizes *b)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0, j = 0; i < a->n && j < b->n;) {
+		if (a->of[i] == b->of[j]) {
+			sum += a->of[i++];
+			j++;
+		} else if (a->of[i] < b->of[j]) {
+			i++;
+		} else {
+			j++;
+		}
+	}
+	return sum;
+}
+
+/* Without tensors there is nothing to compare. Tied embeddings stored twice and buffers make up to twice as much of the
+ * same; an ONNX graph may be a part. */
+static bool may_be_same(const struct sizes *a, const struct sizes *b, bool part)
+{
+	uint64_t less = MIN(a->sum, b->sum), more = MAX(a->sum, b->sum);
+
+	return !less || ((part || more - less <= less + less / 4) && shared(a, b) >= less / 2);
+}
+
+static bool one_set(const struct scan_file *a, const struct scan_file *b)
+{
+	struct name x, y;
+	const char *p = path_base(a->name), *q = path_base(b->name);
+
+	name_parse(&x, p);
+	name_parse(&y, q);
+	return x.of && x.of == y.of && x.stem == y.stem && !memcmp(p, q, x.stem) && !strcmp(x.ext, y.ext);
+}
+
+static bool beside(const struct scan_file *a, const struct scan_file *b)
+{
+	size_t n = (size_t)(path_base(a->name) - a->name);
+
+	return n == (size_t)(path_base(b->name) - b->name) && !memcmp(a->name, b->name, n);
+}
+
+static int compare(struct looking *l, const struct weights *w, const struct scan_file *file, const char *read,
+		   bool *other, struct err *e)
+{
+	struct inspect *out = l->out;
+	struct canon_hints hints = {0};
+	struct canon canon;
+	struct sizes here, there;
+	int r;
+
+	canon_hints_from(&hints, l->config, &w->meta);
+	if ((r = canon_of(&canon, w, &hints, e)))
+		return r;
+	r = sizes_of(&here, &canon, &l->scratch, e);
+	if (!r)
+		r = sizes_of(&there, &out->canon, &l->scratch, e);
+	if (!r && !may_be_same(&here, &there, !strcmp(w->format->name, "onnx"))) {
+		*other = true;
+		facts_problem(&out->facts, file->name, "other weights",
+			      "%llu parameters, not those of %s (%llu), and shown nowhere: a model of its own needs a "
+			      "directory of its own", (unsigned long long)here.sum, read,
+			      (unsigned long long)there.sum);
+	}
+	canon_release(&canon);
+	return r;
+}
+
+/* files[0] and its other shards. */
+static int look_set_also(struct looking *l, const struct scan_file *const *files, const char **names, size_t n,
+			 const char *read, bool *other, struct err *e)
+{
+	struct weights w;
+	int r = look_set(l, files, names, n, &w, e);
+
+	if (r)		/* a broken file is a problem, and may be anything */
+		return r < 0 ? r : 0;
+	r = weights_compose(&w, l->config, e);
+	if (!r)
+		r = compare(l, &w, files[0], read, other, e);
+	weights_release(&w);
+	return r;
+}
+
+int look_also(struct looking *l, bool *other, struct err *e)
+{
+	const struct scan_file *all = l->in->files, *read = NULL;
+	size_t count = l->in->n_files;
+	const struct scan_file **files = arena_array(&l->scratch, count + 1, sizeof *files);
+	const char **names = arena_array(&l->scratch, count + 1, sizeof *names);
+	bool *seen = arena_array(&l->scratch, count + 1, sizeof *seen);
+	int r = files && names && seen ? 0 : err_nomem(e);
+
+	for (size_t i = 0; i < count && !read; i++)
+		read = all[i].kind == SCAN_WEIGHTS ? &all[i] : NULL;
+	for (size_t i = 0; i < count && !r && read; i++) {
+		size_t n = 0;
+		bool differs = false;
+
+		if (seen[i] || all[i].kind != SCAN_WEIGHTS_ALSO || all[i].broken || !beside(&all[i], read))
+			continue;
+		for (size_t k = i; k < count; k++)
+			if (k == i || (all[k].kind == SCAN_WEIGHTS_ALSO && beside(&all[k], read) &&
+				       one_set(&all[i], &all[k]))) {
+				files[n] = &all[k];
+				names[n++] = all[k].name;
+				seen[k] = true;
+			}
+		r = look_set_also(l, files, names, n, read->name, &differs, e);
+		for (size_t k = 0; k < n; k++)
+			other[files[k] - all] = differs;
+	}
+	return r;
+}
