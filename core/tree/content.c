@@ -237,6 +237,40 @@ bool row_is_cheap(struct tree *t, struct view *v, struct node n)
 	return true;
 }
 
+static enum view_state state_needed(const struct row *row)
+{
+	return row->flags & ROW_SIGNATURES ? VIEW_SIGNED : VIEW_INSPECTED;
+}
+
+static bool has_state(const struct view *v, uint32_t model, enum view_state s)
+{
+	const struct view_model *m = view_by_id(v, model);
+	return m && m->state >= s;
+}
+
+static bool all_inspected(const struct view *v)
+{
+	for (uint32_t i = 0; i < v->n; i++)
+		if (v->models[i].state < VIEW_INSPECTED)
+			return false;
+	return true;
+}
+
+bool row_is_known(struct tree *t, struct view *v, struct node n)
+{
+	const struct row *row = &rows[n.kind];
+	if (row->flags & ROW_PASS) {	/* the twin is told from what the table was told from */
+		n.json = !n.json;
+		return (row->flags & ROW_TABLE) && stored_size(t, v, n) >= 0;
+	}
+	if ((row->flags & ROW_LINEAGE) && !index_lineage_known(t->index, v))
+		return false;
+	if ((row->flags & ROW_PAIR) && !has_state(v, n.x, state_needed(row)))
+		return false;
+	return row->flags & ROW_MODEL ? has_state(v, n.model, state_needed(row)) :
+	       row->flags & ROW_LAKE && !(row->flags & ROW_LINEAGE) ? all_inspected(v) : true;
+}
+
 static int render_init(struct render *r, struct tree *t, struct view *v, struct node n, const struct cancel *cancel,
 		       struct buf *out, struct err *e)
 {
@@ -318,7 +352,8 @@ int tree_open(struct tree *t, uint64_t ino, struct tree_file **f, struct err *e)
 		bool keeps = !(row->flags & (ROW_LIVE | ROW_STREAM | ROW_EXACT_SIZE));
 		rc = keeps && (row->flags & ROW_WORK) ? open_kept(t, v, n, f) : -ENOENT;
 		if (rc == -ENOENT)
-			rc = row_is_cheap(t, v, n) || (row->flags & ROW_LIVE) ? render_now(&r, f) : t->o.cached ? -ENODATA : -EAGAIN;
+			rc = row_is_cheap(t, v, n) || (row->flags & ROW_LIVE) ? render_now(&r, f) :
+			     t->o.cached && !row_is_known(t, v, n) ? -ENODATA : -EAGAIN;
 	}
 	buf_release(&out);
 	view_unref(v);
@@ -345,9 +380,9 @@ static int prerequisites(struct render *r)
 	const struct row *row = &rows[r->node.kind];
 	int rc = 0;
 	if (r->model)
-		rc = need_state(r, r->model, row->flags & ROW_SIGNATURES ? VIEW_SIGNED : VIEW_INSPECTED);
+		rc = need_state(r, r->model, state_needed(row));
 	if (rc == 0 && r->other)
-		rc = need_state(r, r->other, row->flags & ROW_SIGNATURES ? VIEW_SIGNED : VIEW_INSPECTED);
+		rc = need_state(r, r->other, state_needed(row));
 	if (rc == 0 && (row->flags & ROW_LINEAGE))
 		rc = need_lineage(r);
 	return rc;

@@ -1,7 +1,7 @@
 /*
  * lake/duplicates.tsv: what is on disk twice. Models whose signatures' keys agree may be copies; that they are is said
- * only where full hashes say so: of their weight files (kind file), or, in other containers or shards, of all their
- * tensors (kind tensors). Only such candidates are read, once. One file with several names is not a duplicate.
+ * where their weight files are alike (kind file), or, in other containers or shards, all their tensors (kind tensors).
+ * One file with several names is not a duplicate.
  */
 #include "core/base/mem.h"
 #include "core/job/store.h"
@@ -81,17 +81,19 @@ static bool is_weights(const struct scan_file *f)
 	return f->kind == SCAN_WEIGHTS && !f->broken && f->id.size;
 }
 
+/* What keeps one pair from being compared is no failure of the table. */
+static int told(int r)
+{
+	return r >= 0 || r == -ECANCELED || r == -ENOMEM ? r : 0;
+}
+
 /* 1 when x and y are two files with the same bytes; 0 also where they cannot be read. */
 static int same_file(struct search *s, const struct scan_model *mx, const struct scan_file *x,
 		     const struct scan_model *my, const struct scan_file *y)
 {
-	struct hash128 hx, hy;
-	if (x->id.size != y->id.size || (x->id.dev == y->id.dev && x->id.ino == y->id.ino))
+	if (x->id.dev == y->id.dev && x->id.ino == y->id.ino)
 		return 0;
-	int r = exact_hash(s->r, mx->root, x, &hx, NULL);
-	if (!r)
-		r = exact_hash(s->r, my->root, y, &hy, NULL);
-	return r == -ECANCELED || r == -ENOMEM ? r : !r && !hash128_cmp(hx, hy);
+	return told(alike_files(s->r, &(struct exact_place){mx->root, x}, &(struct exact_place){my->root, y}));
 }
 
 /* How many bytes of weights the two have, and how many of them in files that are equal (or one). */
@@ -116,37 +118,6 @@ static int compare_files(struct search *s, const struct scan_model *a, const str
 	return 0;
 }
 
-/* --- tensors --- */
-
-static int by_hash(const void *a, const void *b)
-{
-	const struct exact_tensor *x = a, *y = b;
-	return hash128_cmp(x->hash, y->hash);
-}
-
-/* 1 when the two hold the same tensors, byte for byte, whatever they are called. */
-static int same_tensors(struct search *s, const struct signed_model *a, const struct signed_model *b)
-{
-	struct exact x, y;
-	int r = exact_get(s->r, a->m, &x);
-	if (r < 0)
-		return r == -ECANCELED || r == -ENOMEM ? r : 0;
-	r = exact_get(s->r, b->m, &y);
-	if (r < 0) {
-		exact_release(&x);
-		return r == -ECANCELED || r == -ENOMEM ? r : 0;
-	}
-	bool same = x.n == y.n;
-	qsort(x.tensors, x.n, sizeof *x.tensors, by_hash);
-	qsort(y.tensors, y.n, sizeof *y.tensors, by_hash);
-	for (size_t i = 0; i < x.n && same; i++)
-		same = !hash128_cmp(x.tensors[i].hash, y.tensors[i].hash) &&
-		       x.tensors[i].elements == y.tensors[i].elements;
-	exact_release(&x);
-	exact_release(&y);
-	return same;
-}
-
 static uint64_t weight_bytes(const struct scan_model *m)
 {
 	uint64_t sum = 0;
@@ -167,9 +138,10 @@ static int compare_two(struct search *s, const struct signed_model *a, const str
 		return r;
 	if (equal)
 		return (r = add(s, equal, true, a, b)) < 0 ? r : 1;
-	r = same_tensors(s, a, b);
+	uint64_t bytes = weight_bytes(&fb->m);
+	r = told(alike_tensors(s->r, a->m, b->m, MAX(bytes, weight_bytes(&fa->m))));
 	if (r == 1)
-		r = add(s, weight_bytes(&fb->m), false, a, b) < 0 ? -ENOMEM : 1;
+		r = add(s, bytes, false, a, b) < 0 ? -ENOMEM : 1;
 	return r;
 }
 

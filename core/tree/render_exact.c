@@ -36,11 +36,16 @@ static void keep_hash(struct catalog *c, const struct io_id *id, const struct ha
 		   id->ctime_ns, h, sizeof *h);
 }
 
+bool exact_hash_known(struct render *r, const struct scan_file *f, struct hash128 *h)
+{
+	return f->id.ino && known_hash(tree_catalog(r->tree), &f->id, h);
+}
+
 int exact_hash(struct render *r, uint32_t root, const struct scan_file *f, struct hash128 *h, struct err *e)
 {
 	struct catalog *c = tree_catalog(r->tree);
 	cleanup_io struct io io = IO_INIT;
-	if (f->id.ino && known_hash(c, &f->id, h))
+	if (exact_hash_known(r, f, h))
 		return 0;
 	int rc = lake_open_file(tree_lake(r->tree), root, f->path, &io, e);
 	if (!rc && known_hash(c, &io.id, h))
@@ -129,15 +134,21 @@ static int changed_file(const struct weights *w, struct err *e)
 	return 0;
 }
 
+int exact_known(struct render *r, const struct view_model *m, struct exact *x)
+{
+	struct kept k = {x, -ENOENT};
+	int rc = catalog_each(tree_catalog(r->tree), Q_EXACT_GET, NULL, exact_row, &k, "ii", (int64_t)m->id,
+			      (int64_t)EXACT_VERSION);
+	return rc == 1 && !k.result ? 0 : -EAGAIN;
+}
+
 int exact_get(struct render *r, const struct view_model *m, struct exact *x)
 {
 	struct catalog *c = tree_catalog(r->tree);
-	struct kept k = {x, -ENOENT};
 	struct opened o;
-	int rc = catalog_each(c, Q_EXACT_GET, NULL, exact_row, &k, "ii", (int64_t)m->id, (int64_t)EXACT_VERSION);
-	if (rc == 1 && !k.result)
+	if (!exact_known(r, m, x))
 		return 0;
-	rc = open_model(r, m, &o);
+	int rc = open_model(r, m, &o);
 	if (rc < 0)
 		return rc;
 	rc = exact_of(x, &o.inspect.weights, 0, r->cancel, r->err);

@@ -54,19 +54,19 @@ ROW(BY_VALUE, "by/KEY/VALUE", BY_KEY, ROW_DIR | ROW_HIDDEN, 0, 0, .list = list_f
 ROW(BY_LINK, "by/KEY/VALUE/FLATID", BY_VALUE, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_facet)
 
 ROW(GRAPH, "graph", ROOT, ROW_DIR, 0, 0, .list = list_graph, .lookup = lookup_graph)
-ROW(GRAPH_MODEL, "graph/FLATID", GRAPH, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | M, 0, 0,
+ROW(GRAPH_MODEL, "graph/FLATID", GRAPH, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, 0, 0,
 	.list = list_graph_model, .lookup = lookup_graph_model, .ready = ready_lineage, .prepare = prepare_lineage)
-ROW(GRAPH_KIN, "graph/FLATID/KIN", GRAPH_MODEL, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | M, 0, 0,
+ROW(GRAPH_KIN, "graph/FLATID/KIN", GRAPH_MODEL, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, 0, 0,
 	.list = list_kin, .lookup = lookup_kin, .ready = ready_lineage, .prepare = prepare_lineage)
-ROW(GRAPH_NEAR, "graph/FLATID/neighbours", GRAPH_MODEL, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | M, 0, 0,
+ROW(GRAPH_NEAR, "graph/FLATID/neighbours", GRAPH_MODEL, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | ROW_SIGNATURES | M, 0, 0,
 	.list = list_near, .lookup = lookup_near, .ready = ready_near, .prepare = prepare_near)
 ROW(GRAPH_ROOT, "graph/FLATID/root", GRAPH_MODEL, ROW_LINK | ROW_HIDDEN | ROW_PAIR | M, 0, 0, .target = target_root)
 ROW(GRAPH_LINK, "graph/FLATID/KIN/NN-FLATID", GRAPH_KIN, ROW_LINK | ROW_HIDDEN | ROW_PAIR | M, 0, 0, .target = target_kin)
 
-ROW(FAMILIES, "families", ROOT, ROW_DIR | ROW_COMPUTED, 0, 0,
+ROW(FAMILIES, "families", ROOT, ROW_DIR | ROW_COMPUTED | ROW_LINEAGE, 0, 0,
 	.list = list_families, .lookup = lookup_families, .ready = ready_families, .prepare = prepare_lineage)
 ROW(FAMILY, "families/FLATID", FAMILIES, ROW_DIR | ROW_HIDDEN | ROW_LAKE | M, 0, 0)
-ROW(FAMILY_MEMBERS, "families/FLATID/members", FAMILY, ROW_DIR | ROW_LAKE | ROW_COMPUTED | M, 0, 0,
+ROW(FAMILY_MEMBERS, "families/FLATID/members", FAMILY, ROW_DIR | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, 0, 0,
 	.list = list_members, .lookup = lookup_members, .ready = ready_families, .prepare = prepare_lineage)
 ROW(FAMILY_LINK, "families/FLATID/members/FLATID", FAMILY_MEMBERS, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_member)
 ROW(FAMILY_TREE, "families/FLATID/tree.txt", FAMILY, ROW_LAKE | ROW_LINEAGE | M, 0, 65536, .render = render_family_tree)
@@ -76,19 +76,19 @@ ROW(FAMILY_LINEAGE, "families/FLATID/lineage.tsv", FAMILY, ROW_LAKE | ROW_LINEAG
 
 ROW(EXACT, "exact", ROOT, ROW_DIR, 0, 0, .list = list_exact, .lookup = lookup_exact)
 ROW(EXACT_MODEL, "exact/FLATID", EXACT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0)
-ROW(EXACT_STATISTICS, "exact/FLATID/statistics.tsv", EXACT_MODEL, ROW_WORK | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_exact_statistics)
-ROW(EXACT_FILES, "exact/FLATID/files.tsv", EXACT_MODEL, ROW_WORK | T | M, 0, 65536, .render = render_exact_files)
+ROW(EXACT_STATISTICS, "exact/FLATID/statistics.tsv", EXACT_MODEL, ROW_WORK | ROW_PASS | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_exact_statistics)
+ROW(EXACT_FILES, "exact/FLATID/files.tsv", EXACT_MODEL, ROW_WORK | ROW_PASS | T | M, 0, 65536, .render = render_exact_files)
 
 ROW(DIFF, "diff", ROOT, ROW_DIR, 0, 0, .list = list_diff, .lookup = lookup_diff)
-ROW(DIFF_MODEL, "diff/FLATID", DIFF, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
+ROW(DIFF_MODEL, "diff/FLATID", DIFF, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, VIEW_WEIGHTS, 0,
 	.list = list_diff_model, .lookup = lookup_diff_model, .ready = ready_lineage_list, .prepare = prepare_lineage)
 ROW(DIFF_PAIR, "diff/FLATID/OTHER", DIFF_MODEL, ROW_DIR | ROW_HIDDEN | ROW_PAIR | M, VIEW_WEIGHTS, 0)
-ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
-ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors)
-ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain)
-ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
-ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
-ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
+ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
+ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors)
+ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain)
+ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
+ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
+ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
 
 ROW(EXPORT, "export", ROOT, ROW_DIR, 0, 0, .list = list_export, .lookup = lookup_export)
 ROW(EXPORT_MODEL, "export/FLATID", EXPORT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0, .list = list_export_model, .lookup = lookup_export_model)
@@ -100,7 +100,7 @@ ROW(EXPORT_TENSORS, "export/FLATID/tensors", EXPORT_MODEL, ROW_DIR | ROW_COMPUTE
 	.list = list_export_tensors, .lookup = lookup_export_tensors, .ready = ready_export_tensors, .prepare = prepare_export_tensors)
 ROW(EXPORT_NPY, "export/FLATID/tensors/NAME.npy", EXPORT_TENSORS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, 0,
 	.open = open_export_npy, .size = size_export_npy)
-ROW(EXPORT_DELTAS, "export/FLATID/delta", EXPORT_MODEL, ROW_DIR | ROW_LAKE | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
+ROW(EXPORT_DELTAS, "export/FLATID/delta", EXPORT_MODEL, ROW_DIR | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, VIEW_WEIGHTS, 0,
 	.list = list_export_delta, .lookup = lookup_export_delta, .ready = ready_lineage_list, .prepare = prepare_lineage)
 ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | ROW_PAIR | M,
 	VIEW_WEIGHTS, 0, .open = open_export_delta, .size = size_export_delta,

@@ -102,8 +102,9 @@ static int present(struct tree *t, struct view *v, struct node n)
 		return -ESTALE;
 	if ((m && !model_has(m, row->needs)) || (row->applies && !row->applies(t, m)))
 		return -ENOENT;
-	if (t->o.cached && !(row->flags & (ROW_DIR | ROW_LINK | ROW_LIVE | ROW_EXACT_SIZE | ROW_STREAM)) &&
-	    !row_is_cheap(t, v, n) && stored_size(t, v, n) < 0)
+	bool at_hand = row->flags & (ROW_DIR | ROW_LINK | ROW_LIVE) ||
+		       ((row->flags & (ROW_EXACT_SIZE | ROW_STREAM)) && !(row->flags & ROW_WORK));
+	if (t->o.cached && !at_hand && !row_is_cheap(t, v, n) && !row_is_known(t, v, n) && stored_size(t, v, n) < 0)
 		return -ENODATA;
 	return 0;
 }
@@ -189,7 +190,7 @@ static int enter(struct tree *t, struct view *v, struct node dir, const char *na
 	if ((row->flags & ROW_PAIR) && !view_by_id(v, dir.x))
 		return -ESTALE;
 	if ((row->flags & ROW_COMPUTED) && !row->ready(t, v, dir, name))
-		return t->o.cached ? -ENODATA : -EAGAIN;
+		return t->o.cached && !row_is_known(t, v, dir) ? -ENODATA : -EAGAIN;
 	return 0;
 }
 

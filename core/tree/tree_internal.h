@@ -29,6 +29,8 @@ struct tree {
 int64_t stored_size(struct tree *t, struct view *v, struct node n);
 uint64_t stored_x(struct node n);	/* x as the catalog keys it */
 bool row_is_cheap(struct tree *t, struct view *v, struct node n);	/* rendered from the catalog, here and now */
+/* All that it takes is known, so that computing it is no pass over whole weights, or what the pass told is kept. */
+bool row_is_known(struct tree *t, struct view *v, struct node n);
 bool model_gone(struct tree *t, const struct view_model *m);	/* dropped from the catalog since the view was made */
 
 #endif

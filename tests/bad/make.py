@@ -213,6 +213,8 @@ def gguf():
     one("array-wraps", plain().array("k", F64, [0] * 4, n=2 ** 61 + 1), "EINVAL", "elements, the file has")
     one("strings-too-many", plain().array("k", STRING, [""] * 4, n=2 ** 60), "EINVAL", "elements, the file has")
     one("strings-cut", plain().array("k", STRING, ["abc"] * 1500, n=1600) .key("pad", STRING, "x" * 300), "EINVAL", "a string")
+    one("token-of-2-to-31", plain().array("tokenizer.ggml.tokens", STRING, ["ab"]).bytes().replace(
+        struct.pack("<Q", 2) + b"ab", struct.pack("<Q", 2 ** 31 + 1) + b"ab"), "EINVAL", "a string")
     one("string-of-a-gibibyte", plain().key("k", STRING, "abc").bytes().replace(struct.pack("<Q", 3) + b"abc", struct.pack("<Q", 1 << 30) + b"abc"),
         "EINVAL", "of a string")
     for name, kind, v in (("zero", U32, 0), ("three", U32, 3), ("string", STRING, "32"), ("negative", I32, -32), ("huge", U64, 2 ** 40)):

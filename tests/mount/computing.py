@@ -24,24 +24,46 @@ def names_below(path):
 
 
 def test_cached_shows_what_is_known(t):
-    """What has not been computed is not listed, and ENODATA by name; nothing is done or read in the background."""
+    """Of exact/ and diff/ what has not been computed is not listed, and ENODATA by name; nothing is done or read in the
+    background."""
     lake = small_lake(t.lake())
     m = t.mount(lake).settle()
-    with_all = names_below(m.path('models/alpha'))
-    tensors = m.read('models/alpha/tensors.tsv')
     statistics = m.read('exact/alpha/statistics.tsv')
+    twin = m.read('exact/alpha/statistics.json')
     m.umount()
+    other = t.run('cat', lake, 'exact/alpha/statistics.json')[0]
+    same(other, twin, 'the twin')
     m = t.mount(lake, 'compute=cached')
-    same(m.read('models/alpha/tensors.tsv'), tensors, 'what was computed')
-    same(m.read('exact/alpha/statistics.tsv'), statistics, 'exact, too')
-    check('tensors.tsv' in os.listdir(m.path('models/alpha')), 'listed')
-    check('tensors.tsv' not in os.listdir(m.path('models/org/beta')), 'not listed')
-    fails_with(errno.ENODATA, os.stat, m.path('models/org/beta/tensors.tsv'))
-    fails_with(errno.ENODATA, m.read, 'exact/org--beta/statistics.tsv')
-    check(set(names_below(m.path('models/alpha'))) <= set(with_all), 'nothing new')
-    subprocess.run(['grep', '-r', 'x', m.point], capture_output=True, check=False)
+    same(m.read('exact/alpha/statistics.tsv'), statistics, 'what was computed')
+    same(sorted(os.listdir(m.path('exact/alpha'))), ['statistics.json', 'statistics.tsv'], 'listed')
+    same(os.listdir(m.path('exact/org--beta')), [], 'not listed')
+    for name in ('exact/org--beta/statistics.tsv', 'exact/alpha/files.json', 'diff/alpha/org--beta/tensors.tsv'):
+        fails_with(errno.ENODATA, os.stat, m.path(name))
+        fails_with(errno.ENODATA, m.read, name)
+    subprocess.run(['grep', '-r', 'x', m.path('exact'), m.path('diff')], capture_output=True, check=False)
     same(m.status()['computed'], 0, 'computations')
     same(m.status()['bytes read'], 0, 'bytes read')
+
+
+def test_cached_after_indexing(t):
+    """After `tarn index` everything outside exact/ and diff/ is there, also exports; after --exact both twins of exact/.
+    What nobody asked for is not done."""
+    lake = small_lake(t.lake())
+    cold = names_below(t.mount(lake, f'catalog={t.tmp}/other.db').settle().point)
+    t.run('index', lake, '--exact')
+    m = t.mount(lake, 'compute=cached', point=t.dir('mnt2'))
+    found = names_below(m.point)
+    same([n for n in cold if n not in found and not n.startswith('diff/')], [], 'missing with compute=cached')
+    for name in found:
+        path = m.path(name)
+        if os.path.isfile(path) and not os.path.islink(path):
+            check(os.stat(path).st_size >= len(m.read(name)), name)
+    check('neighbours' in os.listdir(m.path('graph/alpha')), 'neighbours')
+    os.listdir(m.path('graph/alpha/neighbours'))
+    check(m.read('lake/models.tsv').count(b'\n') == 4, 'all models')
+    fails_with(errno.ENODATA, m.read, 'diff/alpha/org--beta/summary.txt')
+    check(m.read('export/alpha/delta/org--beta.safetensors'), 'a delta by name')
+    check(m.read('export/alpha/tensors/lm_head.weight.npy').startswith(b'\x93NUMPY'), 'a tensor')
 
 
 def test_cached_on_an_unknown_lake(t):

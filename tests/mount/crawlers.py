@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from harness import check, main, model, same, small_lake
+from harness import check, llama_tensors, main, model, noise, safetensors, same, small_lake
 
 
 def big_lake(t):
@@ -39,6 +39,25 @@ def test_grep_reads_no_weights(t):
     check(os.stat(m.path('exact/big-a/statistics.tsv')).st_size in (1 << 20, 1 << 22), 'exact/ was not computed')
     m.read('exact/big-a/statistics.tsv')
     check(m.status()['bytes read'] - read_ > 100e6, 'exact/ does read the weights: the counter counts')
+
+
+def test_duplicates_read_no_weights(t):
+    """lake/duplicates.tsv finds large copies, under other names and in other files too, from signatures and blocks."""
+    lake = small_lake(t.lake())
+    shape = dict(layers=2, hidden=512, vocab=8192)
+    big = model(lake, 'big-a', 7, **shape)
+    model(lake, 'big-b', 7, **shape)
+    for name, seed in (('big-c', 7), ('big-d', 8)):
+        d = model(lake, name, seed, **shape)
+        safetensors(os.path.join(d, 'model.safetensors'), llama_tensors(**shape), noise(seed), {'format': 'pt'})
+    size = os.path.getsize(os.path.join(big, 'model.safetensors'))
+    check(size > 40e6, size)
+    m = t.mount(lake).settle()
+    before = m.status()['bytes read']
+    rows = [line.split('\t') for line in m.read('lake/duplicates.tsv').decode().splitlines()[1:]]
+    same(sorted(r[1:] for r in rows), [['file', 'big-a', 'big-b'], ['tensors', 'big-a', 'big-c']], 'duplicates')
+    read_ = m.status()['bytes read'] - before
+    check(read_ < size / 2, f'read {read_} bytes, one file has {size}')
 
 
 def ends(m, *command):
