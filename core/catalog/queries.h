@@ -28,6 +28,7 @@ X(FILES, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken F
 X(FILE, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken FROM file WHERE model=?1 AND n=?2")
 X(FILE_FIND, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE m.root=?1 AND f.path=?2 ORDER BY m.name")
 X(FILE_SAME, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE f.dev=?1 AND f.ino=?2 ORDER BY m.name")
+X(FILE_BYTES, "SELECT coalesce(sum(size),0) FROM file WHERE model=?1 AND kind=?2")
 X(FILES_DROP, "DELETE FROM file WHERE model=?1")
 
 /* what is known of a model */
@@ -43,6 +44,7 @@ X(PROBLEMS, "SELECT file,problem,detail FROM problem WHERE model=?1 ORDER BY n")
 X(PROBLEM_ADD, "INSERT INTO problem(model,n,file,problem,detail) "
 	"SELECT ?1,(SELECT coalesce(max(n)+1,0) FROM problem WHERE model=?1),?2,?3,?4 "
 	"WHERE NOT EXISTS(SELECT 1 FROM problem WHERE model=?1 AND file=?2 AND problem=?3)")
+X(PROBLEM_BYTES, "SELECT coalesce(sum(length(file)+length(problem)+length(detail)+8),0) FROM problem WHERE model=?1")
 X(PROBLEMS_DROP, "DELETE FROM problem WHERE model=?1")
 X(PROBLEM_ALL, "SELECT p.model,p.file,p.problem,p.detail FROM problem p ORDER BY p.model,p.n")
 X(DECLARED_PUT, "INSERT INTO declared(model,n,base,relation,source) VALUES(?1,?2,?3,?4,?5)")
@@ -54,6 +56,8 @@ X(BESIDE_ALL, "SELECT b.model,m.root,b.path,b.size,b.mtime,b.ctime,b.dev,b.ino F
 X(DECLARED_DROP, "DELETE FROM declared WHERE model=?1")
 X(EVALUATION_PUT, "INSERT INTO evaluation(model,n,task,dataset,metric,value,source) VALUES(?1,?2,?3,?4,?5,?6,?7)")
 X(EVALUATIONS, "SELECT task,dataset,metric,value,source FROM evaluation WHERE model=?1 ORDER BY n")
+X(EVALUATION_BYTES, "SELECT coalesce(sum(length(task)+length(dataset)+length(metric)+length(value)+length(source)+8),0) "
+	"FROM evaluation WHERE model=?1")
 X(EVALUATIONS_DROP, "DELETE FROM evaluation WHERE model=?1")
 
 /* facets: key/value pairs that by/ lists */

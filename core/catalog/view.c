@@ -20,6 +20,27 @@ struct view_model view_model_copy(const struct view_model *m)
 	return c;
 }
 
+enum { LOG_ELEMENTS = 18, LOG_BREADTH = 24 };
+
+static uint32_t log_up(uint64_t n)
+{
+	return n < 2 ? (uint32_t)n : (uint32_t)MIN(64 - __builtin_clzll(n - 1), 62);
+}
+
+static uint64_t power(uint32_t flags, int shift)
+{
+	uint32_t n = flags >> shift & 63;
+	return n ? 1ull << n : 0;
+}
+
+uint64_t view_breadth(const struct view_model *m) { return power(m->flags, LOG_BREADTH); }
+uint64_t view_elements(const struct view_model *m) { return power(m->flags, LOG_ELEMENTS); }
+
+uint32_t view_sizes(uint64_t elements, uint64_t breadth)
+{
+	return log_up(elements) << LOG_ELEMENTS | log_up(breadth) << LOG_BREADTH;
+}
+
 struct view *view_ref(struct view *v)
 {
 	atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);

@@ -13,6 +13,9 @@
 enum view_flag {
 	VIEW_CARD = 1, VIEW_EVALUATIONS = 2, VIEW_ADAPTER = 4, VIEW_WEIGHTS = 8 /* readable tensors */, VIEW_PROBLEMS = 16,
 	VIEW_DECLARED = 32, VIEW_CONFIG = 64, VIEW_HAZARDS = 128, VIEW_PIPELINE = 256, VIEW_TOKENIZER = 512,
+	/* logarithms of sizes, for estimates; 0: not known */
+	VIEW_ELEMENTS = 63 << 18,	/* of all tensors together */
+	VIEW_BREADTH = 63 << 24,	/* of a table with a row a tensor, in bytes */
 };
 
 enum view_state { VIEW_NAMED, VIEW_INSPECTED, VIEW_SIGNED };
@@ -43,6 +46,11 @@ struct view {
 	struct view_grave { uint32_t id, name; } *graves;	/* lately removed: their cookies still resume */
 	uint32_t n_graves;
 };
+
+/* Powers of two that are not less than what they estimate; 0: not known. */
+uint64_t view_breadth(const struct view_model *m);
+uint64_t view_elements(const struct view_model *m);
+uint32_t view_sizes(uint64_t elements, uint64_t breadth);	/* as flags */
 
 /* A copy of its own, of one that others may be growing. */
 struct view_model view_model_copy(const struct view_model *m);

@@ -49,6 +49,24 @@ int store_put_unread(struct catalog *c, const struct scan *s, struct err *e)
 	return r;
 }
 
+/* How much a table with a row a tensor takes, at most. */
+static uint32_t sizes(const struct inspect *in)
+{
+	enum { NUMBERS = 128 };	/* a row's other cells, shapes of ordinary ranks */
+	uint64_t elements = 0, breadth = NUMBERS;
+	for (size_t i = 0; i < in->weights.n_tensors; i++) {
+		const struct tensor *t = &in->weights.tensors[i];
+		size_t name = strlen(t->name), shown = name + strlen(in->weights.files[t->file].path);
+		for (size_t k = 0; k < name; k++)
+			shown += (unsigned char)t->name[k] < ' ' || (unsigned char)t->name[k] > '~' ? 3 : t->name[k] == '\\';
+		breadth += NUMBERS + shown;
+		elements = t->elements > UINT64_MAX - elements ? UINT64_MAX : elements + t->elements;
+	}
+	for (size_t i = 0; i < in->canon.n_parts; i++)
+		breadth += strlen(in->canon.parts[i].role) + 1;
+	return view_sizes(elements, breadth);
+}
+
 uint32_t store_flags(const struct inspect *in)
 {
 	static const struct { unsigned from; uint32_t to; } map[] = {
@@ -60,7 +78,7 @@ uint32_t store_flags(const struct inspect *in)
 		if (in->facts.flags & map[i].from)
 			flags |= map[i].to;
 	if (in->open && in->weights.n_tensors)
-		flags |= VIEW_WEIGHTS;
+		flags |= VIEW_WEIGHTS | sizes(in);
 	if (in->facts.n_evaluations)
 		flags |= VIEW_EVALUATIONS;
 	if (in->facts.n_declared)

@@ -8,6 +8,7 @@
 #define LOOKUP(f) int f(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 #define TARGET(f) int f(struct tree *t, struct view *v, struct node n, struct buf *out)
 #define SIZE(f) int64_t f(struct tree *t, struct view *v, struct node n)
+#define GUESS(f) uint64_t f(struct tree *t, struct view *v, struct node n)
 #define READY(f) bool f(struct tree *t, struct view *v, struct node n, const char *name)
 
 /* list_models.c */
@@ -65,6 +66,9 @@ bool has_export_config(struct tree *t, const struct view_model *m);
 int open_export(struct render *r, struct tree_file **f);
 int open_export_npy(struct render *r, struct tree_file **f);
 int open_export_delta(struct render *r, struct tree_file **f);
+/* guess.c */
+GUESS(guess_tensors); GUESS(guess_statistics); GUESS(guess_sources); GUESS(guess_diff); GUESS(guess_signature);
+GUESS(guess_export); GUESS(guess_documents); GUESS(guess_evaluations); GUESS(guess_problems); GUESS(guess_lake);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
 RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);

@@ -66,7 +66,7 @@ struct row {
 	int (*target)(struct tree *t, struct view *v, struct node n, struct buf *out);	/* 0, -ESTALE, -ENOENT */
 	/* exact size of a file without rendering it (ROW_EXACT_SIZE); -ENOENT when the file does not exist, -EAGAIN: not yet known */
 	int64_t (*size)(struct tree *t, struct view *v, struct node n);
-	/* what is shown instead while it is not yet known, too large rather than too small; NULL: the estimate */
+	/* what is shown while the size is not yet known, too large rather than too small; NULL: the estimate */
 	uint64_t (*guess)(struct tree *t, struct view *v, struct node n);
 	/* streams */
 	int (*open)(struct render *r, struct tree_file **f);

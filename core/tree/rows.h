@@ -24,16 +24,21 @@ ROW(FILES_DIR, "models/ID/files/DIR", FILES, ROW_DIR | ROW_HIDDEN | M, 0, 0, .li
 ROW(FILES_LINK, "models/ID/files/FILE", FILES, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_file)
 ROW(FILES_SERVED, "models/ID/files/FILE", FILES, ROW_HIDDEN | ROW_STREAM | ROW_EXACT_SIZE | M, 0, 0, .open = open_served, .size = size_served)
 ROW(CITE, "models/ID/cite.bib", MODEL, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 4096, .render = render_cite)
-ROW(AUDIT, "models/ID/audit.tsv", MODEL, ROW_WORK | T | M, 0, 16384, .render = render_audit)
-ROW(PROBLEMS, "models/ID/problems.tsv", MODEL, ROW_LAKE | T | M, 0, 4096, .render = render_problems)
-ROW(TENSORS, "models/ID/tensors.tsv", MODEL, ROW_WORK | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_tensors)
-ROW(SIGNATURE, "models/ID/signature.npy", MODEL, ROW_WORK | ROW_SIGNATURES | M, VIEW_WEIGHTS, 4 << 20, .render = render_signature)
+ROW(AUDIT, "models/ID/audit.tsv", MODEL, ROW_WORK | T | M, 0, 16384, .render = render_audit, .guess = guess_problems)
+ROW(PROBLEMS, "models/ID/problems.tsv", MODEL, ROW_LAKE | T | M, 0, 4096, .render = render_problems,
+	.guess = guess_problems)
+ROW(TENSORS, "models/ID/tensors.tsv", MODEL, ROW_WORK | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_tensors,
+	.guess = guess_tensors)
+ROW(SIGNATURE, "models/ID/signature.npy", MODEL, ROW_WORK | ROW_SIGNATURES | M, VIEW_WEIGHTS, 4 << 20, .render = render_signature,
+	.guess = guess_signature)
 ROW(EVALUATION, "models/ID/evaluation", MODEL, ROW_DIR | M, VIEW_EVALUATIONS, 0)
-ROW(EVALUATION_DECLARED, "models/ID/evaluation/declared.tsv", EVALUATION, T | M, VIEW_EVALUATIONS, 16384, .render = render_evaluations)
+ROW(EVALUATION_DECLARED, "models/ID/evaluation/declared.tsv", EVALUATION, T | M, VIEW_EVALUATIONS, 0, .render = render_evaluations,
+	.guess = guess_evaluations)
 ROW(LINEAGE, "models/ID/lineage", MODEL, ROW_DIR | M, VIEW_WEIGHTS, 0)
 ROW(PARENTS, "models/ID/lineage/parents.tsv", LINEAGE, ROW_LAKE | ROW_LINEAGE | T | M, VIEW_WEIGHTS, 16384, .render = render_parents)
 ROW(DECLARED, "models/ID/lineage/declared.tsv", LINEAGE, ROW_LAKE | ROW_LINEAGE | T | M, VIEW_WEIGHTS | VIEW_DECLARED, 8192, .render = render_declared)
-ROW(SOURCES, "models/ID/lineage/sources.tsv", LINEAGE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_sources)
+ROW(SOURCES, "models/ID/lineage/sources.tsv", LINEAGE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_sources,
+	.guess = guess_sources)
 ROW(WHY, "models/ID/lineage/why.txt", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 16384, .render = render_why)
 ROW(TREE_TXT, "models/ID/lineage/tree.txt", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_tree)
 ROW(GRAPH_DOT, "models/ID/lineage/graph.dot", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_graph_dot)
@@ -76,7 +81,8 @@ ROW(FAMILY_LINEAGE, "families/FLATID/lineage.tsv", FAMILY, ROW_LAKE | ROW_LINEAG
 
 ROW(EXACT, "exact", ROOT, ROW_DIR, 0, 0, .list = list_exact, .lookup = lookup_exact)
 ROW(EXACT_MODEL, "exact/FLATID", EXACT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0)
-ROW(EXACT_STATISTICS, "exact/FLATID/statistics.tsv", EXACT_MODEL, ROW_WORK | ROW_PASS | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_exact_statistics)
+ROW(EXACT_STATISTICS, "exact/FLATID/statistics.tsv", EXACT_MODEL, ROW_WORK | ROW_PASS | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_exact_statistics,
+	.guess = guess_statistics)
 ROW(EXACT_FILES, "exact/FLATID/files.tsv", EXACT_MODEL, ROW_WORK | ROW_PASS | T | M, 0, 65536, .render = render_exact_files)
 
 ROW(DIFF, "diff", ROOT, ROW_DIR, 0, 0, .list = list_diff, .lookup = lookup_diff)
@@ -84,16 +90,21 @@ ROW(DIFF_MODEL, "diff/FLATID", DIFF, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPU
 	.list = list_diff_model, .lookup = lookup_diff_model, .ready = ready_lineage_list, .prepare = prepare_lineage)
 ROW(DIFF_PAIR, "diff/FLATID/OTHER", DIFF_MODEL, ROW_DIR | ROW_HIDDEN | ROW_PAIR | M, VIEW_WEIGHTS, 0)
 ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
-ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors)
-ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain)
-ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CONFIG, 65536, .render = render_diff_config)
-ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CARD, 65536, .render = render_diff_card)
-ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_TOKENIZER, 1 << 20, .render = render_diff_tokenizer)
+ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors,
+	.guess = guess_diff)
+ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain,
+	.guess = guess_diff)
+ROW(DIFF_CONFIG, "diff/FLATID/OTHER/config.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CONFIG, 0, .render = render_diff_config,
+	.guess = guess_documents)
+ROW(DIFF_CARD, "diff/FLATID/OTHER/card.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_CARD, 0, .render = render_diff_card,
+	.guess = guess_documents)
+ROW(DIFF_TOKENIZER, "diff/FLATID/OTHER/tokenizer.diff", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | M, VIEW_TOKENIZER, 0, .render = render_diff_tokenizer,
+	.guess = guess_documents)
 
 ROW(EXPORT, "export", ROOT, ROW_DIR, 0, 0, .list = list_export, .lookup = lookup_export)
 ROW(EXPORT_MODEL, "export/FLATID", EXPORT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0, .list = list_export_model, .lookup = lookup_export_model)
-ROW(EXPORT_WEIGHTS, "export/FLATID/model.safetensors", EXPORT_MODEL, ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, UINT32_MAX,
-	.open = open_export, .size = size_export)
+ROW(EXPORT_WEIGHTS, "export/FLATID/model.safetensors", EXPORT_MODEL, ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, 0,
+	.open = open_export, .size = size_export, .guess = guess_export)
 ROW(EXPORT_CONFIG, "export/FLATID/config.json", EXPORT_MODEL, ROW_WORK | M, VIEW_WEIGHTS | VIEW_CONFIG, 16384,
 	.render = render_export_config, .applies = has_export_config)
 ROW(EXPORT_TENSORS, "export/FLATID/tensors", EXPORT_MODEL, ROW_DIR | ROW_COMPUTED | M, VIEW_WEIGHTS, 0,
@@ -111,14 +122,21 @@ ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)
 ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE, 0, 16384, .render = render_lake_summary)
 ROW(LAKE_STATUS, "lake/status.txt", LAKE, ROW_LIVE, 0, 4096, .render = render_lake_status)
 ROW(LAKE_GENERATION, "lake/generation", LAKE, ROW_LAKE | ROW_EXACT_SIZE, 0, 32, .render = render_generation, .size = size_generation)
-ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_lake_models)
-ROW(LAKE_LINEAGE, "lake/lineage.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_lake_lineage)
-ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 1 << 20, .render = render_duplicates)
-ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 1 << 20, .render = render_lake_problems)
-ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_OWNER | T, 0, 1 << 20, .render = render_unread)
-ROW(LAKE_DOT, "lake/graph.dot", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 1 << 20, .render = render_lake_dot)
+ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0, .render = render_lake_models,
+	.guess = guess_lake)
+ROW(LAKE_LINEAGE, "lake/lineage.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0, .render = render_lake_lineage,
+	.guess = guess_lake)
+ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0, .render = render_duplicates,
+	.guess = guess_lake)
+ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 0, .render = render_lake_problems,
+	.guess = guess_lake)
+ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_OWNER | T, 0, 0, .render = render_unread,
+	.guess = guess_lake)
+ROW(LAKE_DOT, "lake/graph.dot", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 0, .render = render_lake_dot,
+	.guess = guess_lake)
 ROW(LAKE_SVG, "lake/graph.svg", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 4 << 20, .render = render_lake_svg, .applies = has_graphviz)
-ROW(LAKE_JSON, "lake/graph.json", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 1 << 20, .render = render_lake_json)
+ROW(LAKE_JSON, "lake/graph.json", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 0, .render = render_lake_json,
+	.guess = guess_lake)
 
 #undef M
 #undef T

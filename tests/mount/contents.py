@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from harness import check, main, model, same, write
+from harness import check, main, model, noise, safetensors, same, write
 
 
 def reference(t, lake, paths):
@@ -176,6 +176,54 @@ def test_sizes(t):
     for name in kept:
         same(len(m.read(name)), sizes[name], name)
     same(m.status()['computed'], 0, 'computed by reading what was kept')
+
+
+def estimates(m, *directories):
+    """Files that are too small before they are opened, and what all show before."""
+    small, total = [], 0
+    for name in directories:
+        for d, _, files in os.walk(m.path(name)):
+            for path in (os.path.join(d, f) for f in files):
+                if os.path.islink(path) or path.endswith('.npy') and '/tensors/' in path:   # exact always
+                    continue
+                before = os.stat(path).st_size
+                size = 0
+                with open(path, 'rb') as f:
+                    while chunk := f.read(1 << 20):
+                        size += len(chunk)
+                total += before
+                if before < size:
+                    small.append(f'{path[len(m.point):]}: estimate {before}, size {size}')
+    return small, total
+
+
+def test_estimates(t):
+    """Not too small for models with thousands of tensors, long names, large documents; nor huge for small ones."""
+    lake = t.lake()
+    words = json.dumps({f'word {i} "\u00e9\\': i for i in range(20000)})
+    for k, name in enumerate(('wide', 'other')):
+        d = os.path.join(lake, name)
+        tensors = {f'block.{i}.{"long" * 50}\t\u00e9': ('F32', (2, 2, 2, 2)) for i in range(3000)}
+        if k:
+            tensors['one more'] = ('F32', (5,))
+        safetensors(os.path.join(d, 'model.safetensors'), tensors, noise(k))
+        write(os.path.join(d, 'config.json'), json.dumps({f'key {i}': [k, i] for i in range(5000)}))
+        write(os.path.join(d, 'tokenizer.json'), words.replace('word', f'word{k}'))
+        results = ''.join(f'      - type: m{i}\n        value: {i}\n' for i in range(1000))
+        write(os.path.join(d, 'README.md'), f'---\nmodel-index:\n- name: {name}\n  results:\n  - task: {{type: a}}\n'
+                                            f'    dataset: {{name: b, type: b}}\n    metrics:\n{results}---\n' + f'{k}\n' * 20000)
+    m = t.mount(lake).settle()
+    small, _ = estimates(m, 'models', 'lake', 'exact', 'export/wide', 'diff/wide/other', 'diff/other/wide')
+    check(not small, '\n'.join(small))
+    check(len(m.read('models/wide/evaluation/declared.tsv').splitlines()) == 1001, 'evaluations')
+    m.umount()
+    small_one = t.lake('small')
+    for i in range(3):
+        model(small_one, f'm{i}', i)
+    m = t.mount(small_one).settle()
+    small, total = estimates(m, 'models', 'exact', 'export')
+    check(not small, '\n'.join(small))
+    check(total < 25e6, f'three models of half a megabyte look like {total} bytes')
 
 
 def test_one_value_files(t):

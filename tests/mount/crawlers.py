@@ -36,8 +36,8 @@ def test_grep_reads_no_weights(t):
     read_ = m.status()['bytes read']
     # what the background samples at the same moment may be sampled twice
     check(read_ < cheap * 2.1 + 1e6, f'grep -r read {read_}, indexing {cheap}')
-    check(os.stat(m.path('exact/big-a/statistics.tsv')).st_size in (1 << 20, 1 << 22), 'exact/ was not computed')
-    m.read('exact/big-a/statistics.tsv')
+    estimate = os.stat(m.path('exact/big-a/statistics.tsv')).st_size
+    check(len(m.read('exact/big-a/statistics.tsv')) < estimate, 'exact/ was not computed')
     check(m.status()['bytes read'] - read_ > 100e6, 'exact/ does read the weights: the counter counts')
 
 
