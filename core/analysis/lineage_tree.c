@@ -4,6 +4,7 @@
  */
 #include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
+#include "core/analysis/looks.h"
 #include "core/analysis/matrix.h"
 #include "core/analysis/near.h"
 
@@ -16,6 +17,9 @@ enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32, ROUNDS = 3 };
 static const double NEARER = 4;	/* what being nearer is worth among the likely ones, in log odds */
 struct choice { uint32_t who; double b50; };
 
+/* Distances to those from which the update is of low rank, INFINITY to others: what was asked so far. */
+struct low_rank { uint32_t who[8]; double distance[8]; size_t n; };
+
 struct placed {
 	uint32_t parent;
 	double b50, next;		/* to the parent, to the nearest other */
@@ -23,8 +27,12 @@ struct placed {
 	struct between refused;		/* the likeliest child of the parent that y is not below; odds -INFINITY: none */
 };
 
-/* Bases of the steps that lead to each member, made when first asked for. */
-struct tree { struct step_basis **basis; uint32_t near; };	/* near: nearest to the one being placed */
+struct tree {
+	struct looks *looks;
+	uint32_t near;			/* nearest to the one being placed */
+	int *children, *below;		/* of each member: trained models that stand under it; the size of its side of the tree */
+	struct low_rank *low;		/* by member */
+};
 
 static bool can_be_parent(const struct fam *f, uint32_t p, uint32_t y)
 {
@@ -156,42 +164,33 @@ static size_t made_nearer(const struct fam *f, uint32_t p, const struct choice *
 	return k;
 }
 
-static struct between look(const struct fam *f, struct tree *t, uint32_t p, uint32_t x, uint32_t y)
-{
-	bool keep = f->node[x].state == NODE_TRUNK && f->node[x].parent == p;
-	if (keep && t->basis[x] && step_basis_from(t->basis[x]) != p) {		/* x has moved since */
-		step_basis_free(t->basis[x]);
-		t->basis[x] = NULL;
-	}
-	struct step_basis *basis = keep ? t->basis[x] : NULL;
-	basis = basis ? basis : step_basis_new(f, p, x, f->large ? SIDE : MATRIX_MAX);
-	struct between b = {0};
-	if (!basis)
-		return b;
-	b = step_between(f, basis, y, t->near);
-	if (keep)
-		t->basis[x] = basis;
-	else
-		step_basis_free(basis);
-	return b;
-}
-
 /* Who has children gets more (preferential attachment): a model's weight as a parent, and that of all below it. */
-static double weight_of(const struct fam *f, uint32_t p, uint32_t but)
+static double weight_of(const struct tree *t, uint32_t p)
 {
-	double w = 0.7;
-	for (uint32_t m = 0; m < f->n; m++)
-		w += m != but && f->node[m].state == NODE_TRUNK && f->node[m].parent == p;
-	return w;
+	return 0.7 + t->children[p];
 }
 
-static double weight_below(const struct fam *f, uint32_t p, uint32_t but, size_t depth)
+static double weight_below(const struct tree *t, uint32_t p)
 {
-	double w = weight_of(f, p, but);
-	for (uint32_t m = 0; m < f->n && depth < f->n; m++)
-		if (m != but && f->node[m].state == NODE_TRUNK && f->node[m].parent == p)
-			w += weight_below(f, m, but, depth + 1);
-	return w;
+	return 0.7 * t->below[p] + (t->below[p] - 1);
+}
+
+/* Give y a parent (UINT32_MAX: none), and count it there and above. */
+static void attach(struct fam *f, struct tree *t, uint32_t y, uint32_t parent)
+{
+	uint32_t was = f->node[y].parent;
+	f->node[y].parent = parent;
+	for (int side = 0; side < 2; side++) {
+		uint32_t p = side ? parent : was;
+		int sign = side ? 1 : -1;
+		if (p == UINT32_MAX)
+			continue;
+		t->children[p] += sign;
+		for (size_t depth = 0; depth < f->n && p != UINT32_MAX && f->node[p].state == NODE_TRUNK; depth++) {
+			t->below[p] += sign * t->below[y];
+			p = f->node[p].parent;
+		}
+	}
 }
 
 /* Log odds of its side of the tree: among several children siblings outnumber chains; a lone child counts for more
@@ -208,11 +207,13 @@ static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint3
 			  double prior, bool attached, struct placed *pl)
 {
 	uint32_t best = UINT32_MAX;
-	double top = 0, own = attached ? weight_of(f, p, y) : 1;
+	double top = 0, own = attached ? weight_of(t, p) : 1;
 	bool several = own > 2 || f->head_slot == SIZE_MAX;
+	struct between look[TRIED];
+	looks_at(t->looks, p, x, k, y, t->near, look);
 	for (size_t i = 0; i < k; i++) {
-		struct between b = look(f, t, p, x[i], y);
-		b.odds += attached ? attachment(weight_below(f, x[i], y, 0) / own, several) : prior;
+		struct between b = look[i];
+		b.odds += attached ? attachment(weight_below(t, x[i]) / own, several) : prior;
 		if (b.values && b.odds > (best == UINT32_MAX ? 0 : top + NEARER)) {
 			top = b.odds;
 			best = x[i];
@@ -231,7 +232,8 @@ static uint32_t towards_near(const struct fam *f, struct tree *t, uint32_t p, ui
 	uint32_t x = t->near;
 	if (p == x || f->node[x].state != NODE_TRUNK || f->node[x].parent == p || !fam_ancestor(f, p, x))
 		return UINT32_MAX;
-	struct between b = look(f, t, p, x, y);
+	struct between b;
+	looks_at(t->looks, p, &x, 1, y, t->near, &b);
 	for (size_t depth = 0; depth < f->n && x != UINT32_MAX && f->node[x].parent != p; depth++)
 		x = f->node[x].parent;
 	b.odds--;
@@ -274,17 +276,24 @@ static uint32_t find_parent(const struct fam *f, struct tree *t, uint32_t near, 
 /* A merged LoRA leaves all but a few directions of its base as they were: of the nearest models the one from which
  * the update has the lowest rank; UINT32_MAX when none is of low rank. Two LoRAs of one base differ by a low rank
  * too, but a higher one. */
-static uint32_t low_rank_base(const struct fam *f, uint32_t y, const struct choice *c, size_t n)
+static uint32_t low_rank_base(const struct fam *f, struct low_rank *known, uint32_t y, const struct choice *c, size_t n)
 {
 	uint32_t best = UINT32_MAX;
 	double least = INFINITY;
 	for (size_t i = 0; i < n && i < 4 && c[i].b50 <= 16 * c[0].b50; i++) {
-		struct update u = update_of(f, c[i].who, y, SIDE);
-		if (f->node[c[i].who].state != NODE_TRUNK || !u.low_rank || u.gap < 8)
+		if (f->node[c[i].who].state != NODE_TRUNK)
 			continue;
-		double d = pair_l2(f, c[i].who, y);
-		if (d < least) {
-			least = d;
+		size_t k = 0;
+		while (k < known->n && known->who[k] != c[i].who)
+			k++;
+		if (k == known->n) {
+			struct update u = update_of(f, c[i].who, y, SIDE);
+			k = k < COUNT(known->who) ? known->n++ : k - 1;
+			known->who[k] = c[i].who;
+			known->distance[k] = u.low_rank && u.gap >= 8 ? pair_l2(f, c[i].who, y) : INFINITY;
+		}
+		if (known->distance[k] < least) {
+			least = known->distance[k];
 			best = c[i].who;
 		}
 	}
@@ -305,7 +314,7 @@ static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortl
 	while (trained < n && f->node[c[trained].who].state != NODE_TRUNK)
 		trained++;
 	t->near = c[0].who;
-	uint32_t base = low_rank_base(f, y, c, n);
+	uint32_t base = low_rank_base(f, &t->low[y], y, c, n);
 	pl->parent = base != UINT32_MAX ? base : trained < n ? find_parent(f, t, c[trained].who, y, c, n, pl) : c[0].who;
 	for (size_t i = 0; i < n; i++) {
 		if (c[i].who == pl->parent)
@@ -363,14 +372,14 @@ static double sureness(const struct placed *pl, double direction)
 	return s;
 }
 
-static int emit(struct fam *f, uint32_t y, const struct placed *pl)
+static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update)
 {
 	uint32_t p = f->node[y].parent;
 	double sure = 0.5;
 	const char *by = "";
 	clock_compare(f, p, y, &sure, &by);
 	size_t fresh = count_fresh(f, p, y);
-	struct update u = update_of(f, p, y, f->large ? SIDE : MATRIX_MAX);
+	struct update u = *update;
 	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
 			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
 	char why[400], rank[96] = "";
@@ -389,7 +398,26 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl)
 			pl->between.values ? pl->between.share : NAN, pl->between.odds, pl->refused.share, pl->refused.odds, sqrt(pl->b50), sqrt(pl->next), by);
 }
 
-struct listing { const struct fam *f; const struct timed *t; struct shortlist *list; };
+static void tree_release(struct tree *t)
+{
+	looks_free(t->looks);
+	free(t->children);
+	free(t->below);
+	free(t->low);
+}
+
+static int tree_init(struct tree *t, const struct fam *f)
+{
+	t->looks = looks_new(f);
+	t->children = mem_array(f->n + 1, sizeof *t->children);
+	t->below = mem_array(f->n + 1, sizeof *t->below);
+	t->low = mem_array(f->n + 1, sizeof *t->low);
+	for (size_t i = 0; t->below && i < f->n; i++)
+		t->below[i] = 1;
+	return t->looks && t->children && t->below && t->low ? 0 : -ENOMEM;
+}
+
+struct listing { const struct fam *f; const struct timed *t; struct shortlist *list; struct update *update; };
 
 static int list_job(void *arg, size_t i)
 {
@@ -397,35 +425,42 @@ static int list_job(void *arg, size_t i)
 	return cancel_asked(j->f->cancel) ? -ECANCELED : candidates(j->f, j->t[i].m, &j->list[i]);
 }
 
+static int update_job(void *arg, size_t i)
+{
+	struct listing *j = arg;
+	uint32_t y = j->t[i].m, p = j->f->node[y].parent;
+	if (p != UINT32_MAX)
+		j->update[i] = update_of(j->f, p, y, j->f->large ? SIDE : MATRIX_MAX);
+	return cancel_asked(j->f->cancel) ? -ECANCELED : 0;
+}
+
 int tree_find(struct fam *f, struct err *e)
 {
 	cleanup_free struct timed *t = mem_array(f->n + 1, sizeof *t);
 	cleanup_free struct placed *pl = mem_array(f->n + 1, sizeof *pl);
-	cleanup_free struct step_basis **basis = mem_array(f->n + 1, sizeof *basis);
 	cleanup_free struct shortlist *list = mem_array(f->n + 1, sizeof *list);
-	if (!t || !pl || !basis || !list)
+	cleanup_free struct update *update = mem_array(f->n + 1, sizeof *update);
+	struct tree tree cleanup_with(tree_release) = {.near = UINT32_MAX};
+	if (!t || !pl || !list || !update || tree_init(&tree, f))
 		return -ENOMEM;
-	struct tree tree = {basis, UINT32_MAX};
 	size_t n = trunk_in_order(f, t);
-	struct listing job = {f, t, list};
+	struct listing job = {f, t, list, NULL};
 	int rc = pool_for(fam_threads(f), n, list_job, &job);
-	if (rc == -ECANCELED)
-		return err_set(e, ECANCELED, "asked to stop");
 	/* again, knowing all the others, so that the order no longer counts */
 	for (size_t i = 0; i < ROUNDS * n && !rc; i++) {
 		uint32_t y = t[i % n].m, was = f->node[y].parent;
 		struct placed now;
-		f->node[y].parent = UINT32_MAX;
+		attach(f, &tree, y, UINT32_MAX);
 		place(f, &tree, y, &list[i % n], &now);
 		bool circle = now.parent != UINT32_MAX && fam_ancestor(f, y, now.parent);
-		f->node[y].parent = circle ? was : now.parent;
+		attach(f, &tree, y, circle ? was : now.parent);
 		if (!circle)
 			pl[i % n] = now;
 	}
+	job.update = update;
+	rc = rc ? rc : pool_for(fam_threads(f), n, update_job, &job);
 	for (size_t i = 0; i < n && !rc; i++)
 		if (f->node[t[i].m].parent != UINT32_MAX)
-			rc = emit(f, t[i].m, &pl[i]);
-	for (size_t i = 0; i < f->n; i++)
-		step_basis_free(basis[i]);
-	return rc;
+			rc = emit(f, t[i].m, &pl[i], &update[i]);
+	return rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
 }
