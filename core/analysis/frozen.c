@@ -1,6 +1,8 @@
 /* Token rows that stayed as they were, between three members. */
 #include "core/analysis/frozen.h"
 
+#include "core/analysis/lanes.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -19,18 +21,24 @@ static bool common_drift(const struct fam *f, const struct slot *s, const float 
 	return sq > 0;
 }
 
+enum { STRIP = 128 };
+
 /* Squared displacement of a row from a to b, without what weight decay (along a) and the common drift (along c; NULL:
  * none) make. */
 static double displacement(const float *a, const float *b, const double *c, uint32_t n)
 {
-	double aa = 0, da = 0, dd = 0, dc = 0, ac = 0;
-	for (uint32_t j = 0; j < n; j++) {
-		double d = (double)b[j] - a[j];
-		aa += (double)a[j] * a[j];
-		da += d * a[j];
-		dd += d * d;
-		dc += c ? d * c[j] : 0;
-		ac += c ? a[j] * c[j] : 0;
+	double aa = 0, da = 0, dd = 0, dc = 0, ac = 0, d[STRIP], v[STRIP];
+	for (uint32_t at = 0; at < n; at += STRIP) {
+		uint32_t k = MIN(n - at, (uint32_t)STRIP);
+		for (uint32_t j = 0; j < k; j++) {
+			v[j] = a[at + j];
+			d[j] = b[at + j] - v[j];
+		}
+		aa += lanes_dot_double(v, v, k);
+		da += lanes_dot_double(d, v, k);
+		dd += lanes_dot_double(d, d, k);
+		dc += c ? lanes_dot_double(d, c + at, k) : 0;
+		ac += c ? lanes_dot_double(v, c + at, k) : 0;
 	}
 	double along = aa > 0 ? da / aa : 0, rest = dc - along * ac;	/* d - along a, then its part along c */
 	return fmax(dd - along * da - rest * rest, 0);
@@ -47,12 +55,9 @@ static void look_at(const struct fam *f, size_t slot, const float *p, const floa
 	const double *cx = head && common_drift(f, s, x, y, drift + s->nc) ? drift + s->nc : NULL;
 	for (uint32_t i = 0; i < s->nr; i++) {
 		const float *rp = p + (size_t)i * s->nc, *rx = x + (size_t)i * s->nc, *ry = y + (size_t)i * s->nc;
-		double size = 0;
 		if (head && f->unseen[i])
 			continue;
-		for (uint32_t j = 0; j < s->nc; j++)
-			size += (double)rp[j] * rp[j];
-		double floor = 1e-6 * size;
+		double size = lanes_dot(rp, rp, s->nc), floor = 1e-6 * size;
 		double ep = displacement(rp, ry, cp, s->nc), ex = displacement(rx, ry, cx, s->nc);
 		double l = size > 0 ? 0.5 * log((ep + floor) / (ex + floor)) : 0;
 		out->most = fmax(out->most, l);

@@ -180,17 +180,52 @@ static int take_norms(struct fam *f)
 	return 0;
 }
 
+/* Squared distance of a and b over the tree's slots that both have; in a large family estimated from every fourth. */
+static double step2(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh)
+{
+	double d = 0;
+	size_t all = 0, looked = 0, every = f->large ? 4 : 1;
+	for (size_t k = 0; k < f->n_tree; k++) {
+		size_t i = f->tree_slot[k], n = f->v.slot[i].n;
+		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
+		if (!x || !y || (fresh && fresh[i]))
+			continue;
+		if (all >= looked * every) {
+			d += lanes_distance2(x, y, n);
+			looked += n;
+		}
+		all += n;
+	}
+	return looked ? d * (double)all / (double)looked : 0;
+}
+
+static int take_row(void *arg, size_t a)
+{
+	struct fam *f = arg;
+	for (uint32_t b = 0; b < a; b++)
+		f->step2[a * f->n + b] = f->step2[b * f->n + a] = step2(f, (uint32_t)a, b, NULL);
+	return cancel_asked(f->cancel) ? -ECANCELED : 0;
+}
+
+static int take_steps(struct fam *f)
+{
+	if (f->large)
+		return 0;
+	f->step2 = arena_array(&f->arena, f->n * f->n, sizeof *f->step2);
+	return f->step2 ? pool_for(fam_threads(f), f->n, take_row, f) : -ENOMEM;
+}
+
 int clock_find(struct fam *f, struct err *e)
 {
-	(void)e;
 	f->head_slot = head_slot(f);
 	int rc = f->head_slot == SIZE_MAX ? 0 : find_unseen(f);
 	rc = rc ? rc : take_norms(f);
+	rc = rc ? rc : take_steps(f);
 	for (uint32_t m = 0; m < f->n && !rc; m++) {
 		f->node[m].clock = f->n_unseen >= UNSEEN_LEAST ? common_vector(f, m) : NAN;
 		f->node[m].counter = batches(f, m);
 	}
-	return rc;
+	return rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
 }
 
 /* Did the head stay as it was, up to the rounding of the coarser type? */
@@ -210,7 +245,7 @@ struct growth { double norm, step; };
 
 static struct growth growth(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh)
 {
-	double d = 0, g = 0, n = 0;
+	double d = f->step2 && !fresh ? f->step2[a * f->n + b] : step2(f, a, b, fresh), g = 0, n = 0;
 	for (size_t k = 0; k < f->n_tree; k++) {
 		size_t i = f->tree_slot[k];
 		const float *x = fam_x(f, a, i), *y = fam_x(f, b, i);
@@ -218,7 +253,6 @@ static struct growth growth(const struct fam *f, uint32_t a, uint32_t b, const b
 			continue;
 		g += f->norm2[b * f->n_tree + k] - f->norm2[a * f->n_tree + k];
 		n += f->norm2[b * f->n_tree + k] + f->norm2[a * f->n_tree + k];
-		d += lanes_distance2(x, y, f->v.slot[i].n);
 	}
 	return (struct growth){d > 0 ? g / d : 0, n > 0 ? sqrt(2 * d / n) : 0};
 }

@@ -51,6 +51,7 @@ struct fam {
 	size_t n_unseen;
 	size_t head_slot;		/* SIZE_MAX: none */
 	double *norm2;			/* n x n_tree: sums of squares, from clock_find on */
+	double *step2;			/* n x n: squared distances over the tree's slots that both have; NULL in a large family */
 	struct fresh *fresh;		/* what fam_fresh knows, from fresh_find on */
 	float *mini;			/* near.h: n x mini_len values */
 	size_t mini_len;
