@@ -5,6 +5,8 @@
 #include "core/job/store.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CANDIDATES = 40 };
@@ -76,6 +78,27 @@ static size_t kept(const struct neighbour *list, size_t n)
 	return k;
 }
 
+static int by_shown(const void *a, const void *b, void *rank)
+{
+	const struct neighbour *x = a, *y = b;
+	const uint32_t *r = rank;
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	return r[x->model] < r[y->model] ? -1 : r[x->model] > r[y->model];
+}
+
+/* Digits that are never shown would decide, for no reason that can be seen. */
+static void rank_as_shown(struct neighbour *list, size_t n, uint32_t *rank)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[32];
+		snprintf(text, sizeof text, "%.6g", list[i].distance);
+		list[i].distance = strtod(text, NULL);
+	}
+	if (n)
+		qsort_r(list, n, sizeof *list, by_shown, rank);
+}
+
 int near_compute(struct index *ix, const struct view *v, uint32_t model, const struct cancel *c, struct err *e)
 {
 	struct sketches s;
@@ -93,6 +116,7 @@ int near_compute(struct index *ix, const struct view *v, uint32_t model, const s
 		r = neighbours_by_signature(&of, list, n, s.rank, load, &l, c, e);
 		signature_release(&of);
 	}
+	rank_as_shown(list, n, s.rank);
 	if (r == 0)
 		r = keep(ix, v, model, list, kept(list, n), &s, e);
 	sketches_release(&s);

@@ -2,9 +2,10 @@
 import json
 import os
 import re
+import struct
 import subprocess
 
-from harness import check, main, model, noise, safetensors, same, small_lake
+from harness import check, llama_tensors, main, model, noise, safetensors, same, small_lake
 
 TRICKY = {'b.weight': ('F32', (8, 8)), '-': ('F32', (4,)), '.dot': ('F32', (4,)), 'a\tb': ('F32', (4,)),
           'A.weight': ('F32', (64, 4)), 'z' * 300: ('F32', (2,)), 'a': ('F32', (2, 2)), '': ('F32', (3,))}
@@ -58,6 +59,29 @@ def test_sorted(t):
                 same([printed(r[key]) for r in twin], [r[0] for r in body], name, 'as its twin')
     for name in ('tensors.tsv', 'duplicates.tsv', 'declared.tsv', 'models.tsv', 'statistics.tsv', 'audit.tsv'):
         check(seen.get(name, 0) > 2, name, 'has', seen.get(name), 'rows')
+
+
+def test_ties_are_broken_by_id(t):
+    """Neighbours whose distances are the same as shown stand in the order of their ids."""
+    lake = t.lake()
+    base, names = noise(1), ['base', 'd', 'a', 'f', 'c', 'e', 'b']
+
+    def fill(own):
+        def bytes_of(name, n):
+            data = base(name, n)
+            if 'layers.0.self_attn.q_proj' in name:
+                values = (0.1 + k * 1e-6 + 0.5 * (k == own) for k in range(len(names)))
+                data = struct.pack(f'<{len(names)}f', *values) + data[4 * len(names):]
+            return data
+        return bytes_of
+
+    for k, name in enumerate(names):
+        d = model(lake, name)
+        safetensors(os.path.join(d, 'model.safetensors'), llama_tensors(), fill(k - 1))
+    m = t.mount(lake).settle()
+    body = rows(m.read('models/base/neighbours/weights.tsv'))[1]
+    check(len({r[2] for r in body}) == 1, 'the distances are alike', body)
+    same([r[1] for r in body], [b'a', b'b', b'c', b'd', b'e', b'f'], 'the order')
 
 
 def examples(m):
