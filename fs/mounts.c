@@ -3,8 +3,10 @@
 #include "core/base/mem.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -55,6 +57,8 @@ static bool parse(char *line, struct mounted *m)
 	if (!rest || sscanf(line, "%*d %*d %u:%u %*s %4095s", &m->major, &m->minor, m->point) != 3 ||
 	    sscanf(rest + 3, "%63s", m->type) != 1)
 		return false;
+	const char *user = strstr(rest, "user_id=");
+	m->user = user ? strtol(user + strlen("user_id="), NULL, 10) : -1;
 	unescape(m->point);
 	return true;
 }
@@ -105,6 +109,15 @@ static int busy(const char *path, struct err *e)
 		       path, path);
 }
 
+static int not_ours(const char *path, long user, struct err *e)
+{
+	const struct passwd *p = getpwuid((uid_t)user);
+	char number[24];
+	snprintf(number, sizeof number, "%ld", user);
+	return err_set(e, EPERM, "cannot unmount '%.150s': it is a mount of the user %s, who alone may do that, "
+		       "or root", path, p ? p->pw_name : number);
+}
+
 int mounted_remove(const char *path, bool lazy, struct err *e)
 {
 	if (!umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)))
@@ -113,9 +126,11 @@ int mounted_remove(const char *path, bool lazy, struct err *e)
 		return busy(path, e);
 	if (errno != EPERM)
 		return err_set(e, errno, "cannot unmount '%.200s': %s", path, strerror(errno));
+	struct mounted m;
+	if (mounted_find(path, &m) && m.user >= 0 && m.user != (long)geteuid())
+		return not_ours(path, m.user, e);
 	const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", path, NULL};
 	int r = run_quietly(argv);
-	struct mounted m;
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "cannot unmount '%.200s': expected fusermount3 on PATH, found none; install "
 			       "fuse3", path);

@@ -14,6 +14,7 @@ struct mounted {
 	unsigned major, minor;	/* of its device; used again as soon as it has gone */
 	char point[PATH_MAX];
 	char type[64];		/* "fuse.tarn" */
+	long user;		/* who mounted it, -1 where that is not said */
 };
 
 #define MOUNTED_TYPE "fuse.tarn"

@@ -101,6 +101,18 @@ static int check_nesting(const struct place *p, struct err *e)
 	return 0;
 }
 
+/* A file of ours below the mount point would be hidden by the mount, and asked for through it. */
+static int check_uncovered(const struct place *p, const char *what, const char *path, struct err *e)
+{
+	char real[PATH_MAX];
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	cleanup_free char *dir = slash ? mem_strndup(path, MAX((size_t)(slash - path), (size_t)1)) : NULL;
+	if (!dir || !realpath(dir, real) || !below(real, p->point))
+		return 0;
+	return err_set(e, EINVAL, "%s=%.150s: it lies below the mount point '%.150s', which will hide it; choose "
+		       "another place", what, path, p->point);
+}
+
 /* A file that need not exist yet, as an absolute path. NULL stays NULL. */
 static int absolute(char **out, const char *path, struct err *e)
 {
@@ -138,6 +150,10 @@ int place_check(struct place *p, const struct options *o, struct err *e)
 		r = options_outside("catalog", p->catalog, p->lakes, p->n_lakes, e);
 	if (!r)
 		r = options_outside("log", p->log, p->lakes, p->n_lakes, e);
+	if (!r)
+		r = check_uncovered(p, "catalog", p->catalog, e);
+	if (!r)
+		r = check_uncovered(p, "log", p->log, e);
 	return r ? r : check_device(o, e);
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int of_mount(const char *point)
 {
@@ -26,13 +27,31 @@ static int of_mount(const char *point)
 	return bad ? complain("cannot read '%s'", path) : 0;
 }
 
+/* Asking makes no catalog: what was never indexed has no status. */
+static int check_known(const struct options *o, struct err *e)
+{
+	char **lakes = NULL;
+	size_t n = 0;
+	int r = 0;
+	for (size_t i = 0; !r && i < o->n_args; i++)
+		r = options_lakes(o->args[i], &lakes, &n, e);
+	if (!r && !(o->catalog ? access(o->catalog, F_OK) == 0 : index_catalog_known((const char *const *)lakes, n)))
+		r = err_set(e, ENOENT, "nothing is mounted on '%.150s', and as a lake it was never indexed: "
+			    "'tarn index %.150s' does that", o->args[0], o->args[0]);
+	options_free_lakes(lakes, n);
+	return r;
+}
+
 static int of_lake(const struct options *o)
 {
 	struct err e = ERR_INIT;
 	struct opened l;
 	struct tree_attr a;
 	struct tree_file *f = NULL;
-	int r = opened_open(&l, o, o->args, o->n_args, &e);
+	int r = check_known(o, &e);
+	if (r)
+		return complain("%s", e.msg);
+	r = opened_open(&l, o, o->args, o->n_args, &e);
 	if (!r)
 		r = opened_tree(&l, o, &e);
 	if (!r)

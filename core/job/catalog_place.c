@@ -1,10 +1,11 @@
-/* Where the catalog of a set of directories is. */
+/* Where the catalog of a set of directories is, and whether it can be there. */
 #include "core/base/buf.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/job/index.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,8 +51,8 @@ static int make_dirs(char *path, struct err *e)
 	}
 }
 
-/* Directory for catalogs, with a trailing part of its own. */
-static int choose_dir(struct buf *dir, char *warning, size_t n_warning, struct err *e)
+/* Directory for catalogs; made unless it only matters where it would be. */
+static int choose_dir(struct buf *dir, bool make, char *warning, size_t n_warning, struct err *e)
 {
 	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	if (cache && cache[0] == '/')
@@ -64,7 +65,7 @@ static int choose_dir(struct buf *dir, char *warning, size_t n_warning, struct e
 		buf_printf(dir, "/var/tmp/tarn-%u", (unsigned)geteuid());
 	if (dir->failed)
 		return err_nomem(e);
-	int r = make_dirs(dir->data, e);
+	int r = make ? make_dirs(dir->data, e) : 0;
 	if (r < 0 || !on_network(dir->data))
 		return r;
 	if (warning)
@@ -74,9 +75,9 @@ static int choose_dir(struct buf *dir, char *warning, size_t n_warning, struct e
 	buf_printf(dir, "/var/tmp/tarn-%u", (unsigned)geteuid());
 	if (dir->failed)
 		return err_nomem(e);
-	r = make_dirs(dir->data, e);
+	r = make ? make_dirs(dir->data, e) : 0;
 	struct stat st;
-	if (r == 0 && (lstat(dir->data, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid()))
+	if (r == 0 && make && (lstat(dir->data, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid()))
 		r = err_set(e, EACCES, "%s is not ours: choose another place with --catalog FILE", dir->data);
 	return r;
 }
@@ -93,7 +94,8 @@ static void name_file(struct buf *path, char **real, size_t n)
 	buf_printf(path, "-%016llx.db", (unsigned long long)h);
 }
 
-int index_catalog_path(const char *const *lakes, size_t n, char **path, char *warning, size_t n_warning, struct err *e)
+static int find_path(const char *const *lakes, size_t n, bool make, char **path, char *warning, size_t n_warning,
+		     struct err *e)
 {
 	if (warning && n_warning)
 		warning[0] = 0;
@@ -106,7 +108,7 @@ int index_catalog_path(const char *const *lakes, size_t n, char **path, char *wa
 			r = err_set(e, errno, "%s: %s", lakes[i], strerror(errno));
 	cleanup_buf struct buf b = {0};
 	if (!r)
-		r = choose_dir(&b, warning, n_warning, e);
+		r = choose_dir(&b, make, warning, n_warning, e);
 	if (!r) {
 		qsort(real, n, sizeof *real, by_text);	/* any order of the directories is the same lake */
 		name_file(&b, real, n);
@@ -118,4 +120,63 @@ int index_catalog_path(const char *const *lakes, size_t n, char **path, char *wa
 		free(real[i]);
 	free(real);
 	return r;
+}
+
+int index_catalog_path(const char *const *lakes, size_t n, char **path, char *warning, size_t n_warning, struct err *e)
+{
+	return find_path(lakes, n, true, path, warning, n_warning, e);
+}
+
+bool index_catalog_known(const char *const *lakes, size_t n)
+{
+	cleanup_free char *path = NULL;
+	return find_path(lakes, n, false, &path, NULL, 0, NULL) == 0 && access(path, F_OK) == 0;
+}
+
+#define ELSEWHERE "choose another place with --catalog FILE"
+
+/* It is made there, and a journal beside it. */
+static int check_dir(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *dir = !slash ? mem_strdup(".") : mem_strndup(path, MAX((size_t)(slash - path), (size_t)1));
+	struct stat st;
+	if (!dir)
+		return err_nomem(e);
+	if (stat(dir, &st) < 0)
+		return err_set(e, errno, "cannot make the catalog %s: the directory %s: %s; make it, or " ELSEWHERE,
+			       path, dir, strerror(errno));
+	if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0)
+		return err_set(e, errno, "the directory of the catalog %s cannot be written in: %s; " ELSEWHERE, path,
+			       strerror(errno));
+	return 0;
+}
+
+/* A text of somebody's must not be told to be a damaged catalog. */
+static int check_begin(const char *path, struct err *e)
+{
+	char head[16] = "";
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+	if (n > 0 && memcmp(head, "SQLite format 3", MIN((size_t)n, sizeof head)))
+		return err_set(e, EUCLEAN, "%s is not a catalog of tarn, nor any SQLite file: " ELSEWHERE "; if tarn "
+			       "made it, it is damaged: delete it (only time is lost)", path);
+	return 0;
+}
+
+int index_catalog_check(const char *path, struct err *e)
+{
+	struct stat st;
+	if (stat(path, &st) < 0 && errno != ENOENT)
+		return err_set(e, errno, "cannot open the catalog %s: %s; " ELSEWHERE, path, strerror(errno));
+	if (access(path, F_OK) < 0)
+		return check_dir(path, e);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, S_ISDIR(st.st_mode) ? EISDIR : EINVAL,
+			       "the catalog %s: expected a file, found %s; " ELSEWHERE, path,
+			       S_ISDIR(st.st_mode) ? "a directory" : "something else");
+	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0)
+		return err_set(e, errno, "the catalog %s cannot be written: %s; " ELSEWHERE, path, strerror(errno));
+	int r = check_dir(path, e);
+	return r < 0 ? r : check_begin(path, e);
 }

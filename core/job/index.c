@@ -167,6 +167,8 @@ static int open_parts(struct index *ix, const struct index_options *o, struct er
 	ix->lake.contain = o->contain;
 	for (size_t i = 0; i < o->n_allow && !r; i++)
 		r = lake_allow(&ix->lake, o->allow[i], e);
+	if (r == 0 && o->catalog)
+		r = index_catalog_check(o->catalog, e);
 	if (r == 0)
 		r = catalog_open(&ix->catalog, o->catalog, e);
 	if (r == 0)

@@ -48,7 +48,12 @@ struct index_status {
  * (may be NULL; a buffer of n bytes) when the cache directory is on a network file system and another was chosen. */
 int index_catalog_path(const char *const *lakes, size_t n, char **path, char *warning, size_t n_warning, struct err *e);
 
-/* Errors: those of lake_open and catalog_open; the messages are for people. */
+/* Is there a catalog of these directories? Makes nothing. */
+bool index_catalog_known(const char *const *lakes, size_t n);
+/* Can a catalog be at this path? The message says why not, and what to do. */
+int index_catalog_check(const char *path, struct err *e);
+
+/* Errors: those of lake_open, index_catalog_check and catalog_open; the messages are for people. */
 int index_open(struct index **ix, const struct index_options *o, struct err *e);
 int index_start(struct index *ix, struct err *e);	/* background scan, inspection, signatures, lineage, watching */
 /* Foreground: everything cheap; progress is called about 10 times a second. -EINTR when cancelled; what was done is kept.

@@ -158,6 +158,9 @@ int owner_add(struct walker *w, struct owner *o, const char *dir, const struct e
 int owner_add_rest(struct walker *w, struct owner *o, const char *dir, const struct listing *l, const struct set *best);
 /* Emit the model, unless nothing in it can be read. */
 int owner_finish(struct walker *w, struct owner *o);
+/* The same; a directory that says it is a model, has no weights, no models below (since `models`) and no other row
+ * (since `rows`) gets a row. */
+int owner_finish_named(struct walker *w, struct owner *o, size_t models, size_t rows);
 void owner_release(struct owner *o);
 #define cleanup_owner __attribute__((__cleanup__(owner_release)))
 

@@ -173,7 +173,7 @@ static int take_model(struct walker *w, struct place *p, struct listing *l, cons
 		r = walk_dirs(w, &below, l);
 	if (r == 0 && soft && w->n_models > before)
 		owner_to_file(&o, l, best);
-	return r < 0 ? r : owner_finish(w, &o);
+	return r < 0 ? r : owner_finish_named(w, &o, before, l->rows);
 }
 
 static bool has_dirs(const struct listing *l)

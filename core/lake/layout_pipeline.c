@@ -104,6 +104,7 @@ static int take_whole(struct walker *w, struct place *p, struct listing *l, enum
 	struct sets_view v;
 	sets_look(l, false, &v);
 	cleanup_owner struct owner o = {.kind = kind, .place = p, .layout = layout};
+	size_t before = w->n_models;
 	/* a pipeline's weights lie in its components: what lies beside them is the same again in one file */
 	r = owner_add_rest(w, &o, p->path, l, kind == OWNER_MODULES && v.strong ? v.best : NULL);
 	struct place below = *p;
@@ -117,7 +118,7 @@ static int take_whole(struct walker *w, struct place *p, struct listing *l, enum
 	}
 	if (r == 0)
 		r = walk_dirs(w, &below, l);
-	return r < 0 ? r : owner_finish(w, &o);
+	return r < 0 ? r : owner_finish_named(w, &o, before, l->rows);
 }
 
 static int take_diffusers(struct walker *w, struct place *p, struct listing *l)

@@ -127,6 +127,18 @@ int owner_finish(struct walker *w, struct owner *o)
 	return 0;
 }
 
+int owner_finish_named(struct walker *w, struct owner *o, size_t models, size_t rows)
+{
+	uint64_t bytes = 0;
+	int r = owner_finish(w, o);
+	if (r < 0 || w->n_models > models || w->n_unread > rows)
+		return r;
+	for (size_t i = 0; i < o->n_files; i++)
+		bytes += o->files[i].id.size;
+	const char *path = *o->place->path ? o->place->path : ".";
+	return walk_unread(w, o->place->root, path, "", bytes, "a config without weights");
+}
+
 void owner_release(struct owner *o)
 {
 	free(o->files);

@@ -107,6 +107,12 @@ def test_which(t):
 
 def test_status(t):
     lake = small_lake(t.lake())
+    for what in lake, t.dir('mnt'):
+        _, said = t.run('status', what, status=1)
+        check('nothing is mounted' in said and 'tarn index' in said, said)
+        same(os.listdir(t.dir('cache')), [], 'asking makes nothing')
+    check('nothing' in t.run('status', lake, '--catalog', os.path.join(t.tmp, 'no.db'), status=1)[1], '--catalog')
+    check(not os.path.exists(os.path.join(t.tmp, 'no.db')), 'no catalog made')
     t.run('index', lake)
     out = t.run('status', lake)[0].decode()
     check(re.search(r'^models\s+3$', out, re.M) and re.search(r'^signatures\s+3$', out, re.M), out)

@@ -130,11 +130,33 @@ def test_places_where_it_cannot_be(t):
     lake = small_lake(t.lake())
     said = refused(t, lake, 'catalog=/nonexistent/dir/catalog.db')
     check('/nonexistent/dir' in said, said)
+    check('directory' in said and 'No such' in said, said)
     said = refused(t, lake, f'catalog={t.dir("adir")}')
-    check('adir' in said, said)
+    check('adir' in said and 'found a directory' in said, said)
+    text = write(os.path.join(t.tmp, 'notes.txt'), 'what to buy: bread')
+    said = refused(t, lake, f'catalog={text}')
+    check('notes.txt is not a catalog of tarn' in said and 'another place' in said, said)
+    same(open(text).read(), 'what to buy: bread', 'the text')
+    said = refused(t, lake, f'catalog={t.dir("mnt")}/catalog.db')
+    check('below the mount point' in said, said)
+    same(os.listdir(t.dir('mnt')), [], 'nothing was made in the mount point')
     said = refused(t, lake, f'catalog={lake}/catalog.db')
     check('lake' in said, 'nothing is written into the lake:', said)
     same([f for f in os.listdir(lake) if 'catalog' in f], [], 'nothing was')
+
+
+def test_a_read_only_place(t):
+    need_root()
+    lake, small = small_lake(t.lake()), t.dir('small')
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=9m', 'none', small], check=True)
+    t.tidy.callback(subprocess.run, ['umount', '-l', small], check=False)
+    for full in False, True:
+        if full:
+            subprocess.run(['mount', '-o', 'remount,rw', small], check=True)
+            t.run('index', lake, '--catalog', f'{small}/c.db')
+        subprocess.run(['mount', '-o', 'remount,ro', small], check=True)
+        said = refused(t, lake, f'catalog={small}/c.db')
+        check('Read-only' in said and 'another place' in said, said)
 
 
 def test_a_full_disk(t):

@@ -101,6 +101,17 @@ def test_busy(t):
     same(m.ended(5), 0, 'exit status')
 
 
+def test_a_mount_of_another_user(t):
+    need_root()
+    m = t.fake('allow_other')
+    for more in [], ['--lazy']:
+        r = subprocess.run([m.program, 'umount', *more, m.point], env=t.env, capture_output=True, text=True,
+                           check=False, user=65534, group=65534, extra_groups=[])
+        same(r.returncode, 1, 'exit status')
+        check('a mount of the user root' in r.stderr and 'in use' not in r.stderr, r.stderr)
+    check(mounted(m.point), 'it is still there')
+
+
 def test_not_mounted(t):
     _, said = t.run('umount', t.dir('empty'), status=1)
     check('nothing mounted' in said, said)

@@ -156,7 +156,8 @@ static void hub_cache(void **state)
 	assert_string_equal(c.s.models[4].layout, "hub-cache");
 	assert_string_equal(c.s.models[4].dir, "hub/models--org--the--name/snapshots/abc");
 	assert_int_equal(c.s.models[4].files[0].id.size, 10);
-	assert_text(temp_unread(&c.s), "hub/models--org--the--name/blobs/9.incomplete: an unfinished download\n");
+	assert_text(temp_unread(&c.s), "hub/models--o--unfinished/snapshots/r: a config without weights\n"
+		    "hub/models--org--the--name/blobs/9.incomplete: an unfinished download\n");
 	end(&c);
 }
 
@@ -358,6 +359,19 @@ static void opaque(void **state)
 	end(&c);
 }
 
+static void without_weights(void **state)
+{
+	struct layout_case c = begin();
+	(void)state;
+	temp_files(&c.t, "gone/config.json gone/model.safetensors.index.json gone/README.md lora/adapter_config.json "
+			 "pipe/model_index.json pipe/unet/config.json run/config.json "
+			 "run/checkpoint-1/model.safetensors notes/README.md tok/tokenizer.json");
+	scan_all_ways(&c.s, &c.t, "run/checkpoint-1");
+	assert_text(temp_unread(&c.s), "gone: a config without weights\nlora: a config without weights\n"
+		    "pipe: a config without weights\n");
+	end(&c);
+}
+
 static void many(void **state)
 {
 	struct layout_case c = begin();
@@ -385,6 +399,7 @@ int main(void)
 		cmocka_unit_test(hub_cache), cmocka_unit_test(hub_without_refs), cmocka_unit_test(hub_contained_and_broken), cmocka_unit_test(diffusers),
 		cmocka_unit_test(sentence_transformers), cmocka_unit_test(only_onnx), cmocka_unit_test(ollama),
 		cmocka_unit_test(image_tools), cmocka_unit_test(training_run), cmocka_unit_test(opaque), cmocka_unit_test(many),
+		cmocka_unit_test(without_weights),
 	};
 	return cmocka_run_group_tests_name("layouts", tests, NULL, NULL);
 }
