@@ -404,8 +404,10 @@ static struct flight_result run_task(void *arg, const struct cancel *cancel)
 		rc = render_now(&r, &f);
 	if (rc == 0 && k->open)
 		atomic_fetch_add(&k->tree->files_computed, 1);
-	if (rc < 0 && rc != -ECANCELED)
+	if (rc < 0 && rc != -ECANCELED) {
+		atomic_fetch_add(&k->tree->files_failed, 1);
 		index_note_error(k->tree->index, &e);
+	}
 	buf_release(&out);
 	return (struct flight_result){.code = rc, .value = f};
 }
@@ -465,7 +467,8 @@ void tree_counts(struct tree *t, struct tree_counts *c)
 	struct flight_counts f;
 	struct view *v = index_view(t->index);
 	flight_counts(t->flight, &f);
-	*c = (struct tree_counts){.models = v->n, .computed = t->files_computed, .joined = f.joined, .cancelled = f.cancelled,
+	*c = (struct tree_counts){.models = v->n, .computed = t->files_computed, .failed = t->files_failed,
+				  .joined = f.joined, .cancelled = f.cancelled,
 				  .busy = f.busy, .waiting = f.waiting, .queued = f.queued, .running = f.running};
 	view_unref(v);
 }

@@ -227,12 +227,14 @@ int render_lake_status(struct render *r)
 	buf_printf(b, "models         %llu\n", (unsigned long long)s.models);
 	buf_printf(b, "headers read   %llu\n", (unsigned long long)s.inspected);
 	buf_printf(b, "signatures     %llu\n", (unsigned long long)s.signed_);
-	buf_printf(b, "problems       %llu\n", (unsigned long long)s.problems);
+	buf_printf(b, "problems       %llu (lake/problems.tsv)\n", (unsigned long long)s.problems);
+	buf_printf(b, "unreadable     %llu\n", (unsigned long long)s.failed);
 	buf_printf(b, "lineage        %s\n", index_lineage_known(tree_index(r->tree), r->view) ? "known" : "not yet");
 	buf_printf(b, "now            %s", phases[s.phase]);
 	if (s.total)
 		buf_printf(b, " %llu/%llu", (unsigned long long)s.done, (unsigned long long)s.total);
 	buf_printf(b, "\ncomputed       %llu\n", (unsigned long long)c.computed);
+	buf_printf(b, "failed         %llu\n", (unsigned long long)c.failed);
 	buf_printf(b, "joined         %llu\n", (unsigned long long)c.joined);
 	buf_printf(b, "cancelled      %llu\n", (unsigned long long)c.cancelled);
 	buf_printf(b, "refused (busy) %llu\n", (unsigned long long)c.busy);

@@ -67,7 +67,10 @@ static void tensor_row(struct table *tb, const struct inspect *in, const struct 
 	table_int(tb, t->elements);
 	table_int(tb, t->bytes);
 	table_text(tb, in->weights.files[t->file].path);
-	table_int(tb, t->offset);
+	if (t->offset)
+		table_int(tb, t->offset);
+	else
+		table_none(tb);	/* compressed, or not in one piece */
 }
 
 int render_tensors(struct render *r)

@@ -78,15 +78,31 @@ static int name_all(struct render *r, struct origins *x)
 	return rc;
 }
 
-static int by_tensor(const void *a, const void *b)
+static int cmp_place(const struct origin *x, const struct origin *y)
+{
+	int c = strcmp(x->tensor ? x->tensor : "", y->tensor ? y->tensor : "");
+	if (!c)
+		c = (x->source > y->source) - (x->source < y->source);
+	return c ? c : (x->source_at > y->source_at) - (x->source_at < y->source_at);
+}
+
+static int by_place(const void *a, const void *b)
 {
 	const struct origin *x = a, *y = b;
-	int c = strcmp(x->tensor ? x->tensor : "", y->tensor ? y->tensor : "");
-	if (c)
-		return c;
-	if (x->weight != y->weight && !isnan(x->weight) && !isnan(y->weight))
-		return x->weight < y->weight ? 1 : -1;
-	return (x->source > y->source) - (x->source < y->source);
+	int c = cmp_place(x, y);
+	return c ? c : (x->distance < y->distance) - (x->distance > y->distance);
+}
+
+/* Parts of one tensor that come from one tensor are one row: of the part that is farthest from it. */
+static void join_parts(struct origins *x)
+{
+	size_t kept = 0;
+	if (x->n)
+		qsort(x->o, x->n, sizeof *x->o, by_place);
+	for (size_t i = 0; i < x->n; i++)
+		if (!kept || cmp_place(&x->o[kept - 1], &x->o[i]))
+			x->o[kept++] = x->o[i];
+	x->n = kept;
 }
 
 int render_sources(struct render *r)
@@ -96,8 +112,8 @@ int render_sources(struct render *r)
 	int rc = catalog_each(tree_catalog(r->tree), Q_ORIGINS, r->err, origin_row, &x, "i", (int64_t)r->model->id);
 	if (rc == 0 && x.n)
 		rc = name_all(r, &x);
-	if (rc == 0 && x.n)
-		qsort(x.o, x.n, sizeof *x.o, by_tensor);
+	if (rc == 0)
+		join_parts(&x);
 	table_begin(&tb, r->out, r->json, "tensor source source_tensor weight match distance");
 	for (size_t i = 0; i < x.n && rc == 0; i++) {
 		const struct view_model *m = x.o[i].source ? view_by_id(r->view, x.o[i].source) : NULL;

@@ -100,7 +100,7 @@ int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void
  * listing and attributes. Called without locks from the indexing thread, after the new view is in place. */
 void tree_on_change(struct tree *t, void (*stale)(void *arg, uint64_t dir, const char *name), void *arg);
 
-struct tree_counts { uint64_t models, computed, joined, cancelled, busy, waiting, queued, running; };
+struct tree_counts { uint64_t models, computed, failed, joined, cancelled, busy, waiting, queued, running; };
 void tree_counts(struct tree *t, struct tree_counts *c);
 
 #endif

@@ -19,7 +19,7 @@ struct tree {
 	uint8_t slot[256];		/* kind | twin << 7 → bit in view_model.computed + 1; 0: none */
 	void (*stale)(void *arg, uint64_t dir, const char *name);
 	void *stale_arg;
-	_Atomic uint64_t files_computed;
+	_Atomic uint64_t files_computed, files_failed;
 	pthread_mutex_t recent_lock;
 	struct recent_size recent[4096];
 	atomic_bool any_recent;		/* none: a listing need not look, entry by entry */

@@ -45,6 +45,22 @@ def test_cached_shows_what_is_known(t):
     same(m.status()['bytes read'], 0, 'bytes read')
 
 
+def test_status_counts_what_failed(t):
+    """Models whose weights cannot be read, and computations that came to nothing."""
+    lake = small_lake(t.lake())
+    write(os.path.join(lake, 'broken/config.json'), '{"model_type": "llama"}')
+    write(os.path.join(lake, 'broken/model.safetensors'), 'x' * 100)
+    m = t.mount(lake).settle()
+    m.expect('alpha')
+    same((m.status()['unreadable'], m.status()['failed']), (1, 0), 'before')
+    os.remove(os.path.join(lake, 'alpha/model.safetensors'))
+    try:
+        m.read('exact/alpha/statistics.tsv')
+    except OSError:
+        pass
+    same((m.status()['unreadable'], m.status()['failed']), (1, 1), 'a computation failed')
+
+
 def test_cached_after_indexing(t):
     """After `tarn index` everything outside exact/ and diff/ is there, also exports; after --exact both twins of exact/.
     What nobody asked for is not done."""

@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import subprocess
+import zipfile
 
 from harness import check, llama_tensors, main, model, noise, safetensors, same, small_lake
 
@@ -82,6 +83,44 @@ def test_ties_are_broken_by_id(t):
     body = rows(m.read('models/base/neighbours/weights.tsv'))[1]
     check(len({r[2] for r in body}) == 1, 'the distances are alike', body)
     same([r[1] for r in body], [b'a', b'b', b'c', b'd', b'e', b'f'], 'the order')
+
+
+def test_fused_tensors_have_one_source(t):
+    """A tensor that holds several parts stands once for each tensor it comes from."""
+    lake = t.lake()
+    tensors = {k.replace('q_proj', 'qkv_proj'): (d, (192, 64) if 'q_proj' in k else shape)
+               for k, (d, shape) in llama_tensors().items() if not re.search('[kv]_proj', k)}
+    for name, dtype in (('a', 'F32'), ('b', 'F32')):
+        d = model(lake, name)
+        safetensors(os.path.join(d, 'model.safetensors'), tensors, noise(1), {'of': name})
+    m = t.mount(lake).settle()
+    body = rows(m.read('models/b/lineage/sources.tsv'))[1]
+    same(sorted(r[0].decode() for r in body), sorted(tensors), 'each tensor once')
+    roles = [r[1] for r in rows(m.read('models/b/tensors.tsv'))[1] if b'qkv' in r[0]]
+    check(roles and all(r.count(b',') == 2 for r in roles), 'they are fused', roles)
+
+
+def zipped(path, method):
+    """An .npz with an array of floats."""
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64, 64), }"
+    head += b' ' * (-(len(head) + 11) % 64) + b'\n'
+    with zipfile.ZipFile(path, 'w', method) as z:
+        for name in 'one', 'two':
+            z.writestr(name + '.npy', b'\x93NUMPY\1\0' + struct.pack('<H', len(head)) + head + noise(1)(name, 64 * 64 * 4))
+
+
+def test_offsets(t):
+    """`offset` leads to the tensor's bytes in its file; there is none where they are compressed."""
+    lake = t.lake()
+    for name, method in (('stored', zipfile.ZIP_STORED), ('deflated', zipfile.ZIP_DEFLATED)):
+        zipped(os.path.join(lake, name + '.npz'), method)
+    m = t.mount(lake).settle()
+    same([r[-1] for r in rows(m.read('models/deflated/tensors.tsv'))[1]], [b'-', b'-'], 'deflated')
+    check(b'"offset": null' in m.read('models/deflated/tensors.json'), 'the twin')
+    with open(os.path.join(lake, 'stored.npz'), 'rb') as f:
+        for row in rows(m.read('models/stored/tensors.tsv'))[1]:
+            f.seek(int(row[-1]))
+            same(f.read(16384), noise(1)(row[0].decode(), 16384), row[0])
 
 
 def examples(m):
