@@ -3,7 +3,7 @@
  */
 #include "core/base/mem.h"
 #include "fs/commands.h"
-#include "fs/opened.h"
+#include "fs/glob.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static int put_outside(const char *path)
 	}
 }
 
-static int cat(struct opened *l, const char *path)
+static int cat(struct opened *l, const struct options *o, const char *path)
 {
 	struct err e = ERR_INIT;
 	struct tree_attr a;
@@ -40,7 +40,7 @@ static int cat(struct opened *l, const char *path)
 	cleanup_free char *outside = NULL;
 	int r = opened_walk(l, path, true, &a, &outside, &e);
 	if (r)
-		return complain("cannot read '%s': %s", path, e.msg[0] ? e.msg : strerror(-r));
+		return complain("cannot read '%s': %s", path, opened_why(o, path, r, &e));
 	if (outside) {
 		r = put_outside(outside);
 		return r ? complain("cannot read '%s': '%s': %s", path, outside, strerror(-r)) : 0;
@@ -49,7 +49,7 @@ static int cat(struct opened *l, const char *path)
 		return complain("cannot read '%s': expected a file, found a directory; 'tarn ls' lists it", path);
 	r = tree_wait_open(l->tree, a.ino, &f, &e);
 	if (r)
-		return complain("cannot read '%s': %s", path, e.msg[0] ? e.msg : strerror(-r));
+		return complain("cannot read '%s': %s", path, opened_why(o, path, r, &e));
 	r = opened_print(f);
 	tree_close(f);
 	return r ? complain("cannot read '%s': %s", path, strerror(-r)) : 0;
@@ -61,11 +61,14 @@ int command_cat(struct options *o)
 	struct opened l;
 	if (o->n_args < 2)
 		return misused(o, "expected a lake and files of its tree, found %s", o->n_args ? "no file" : "neither");
-	int status = 0;
-	if (opened_begin(&l, o, o->args, 1, &e))
-		status = complain("%s", e.msg);
-	for (size_t i = 1; l.tree && i < o->n_args; i++)
-		status |= cat(&l, o->args[i]);
+	struct paths paths = {0};
+	int r = opened_begin(&l, o, o->args, 1, &e);
+	if (!r)
+		r = paths_expand(&l, o->args + 1, o->n_args - 1, &paths, &e);
+	int status = r ? complain("%s", e.msg[0] ? e.msg : strerror(-r)) : 0;
+	for (size_t i = 0; !r && i < paths.n; i++)
+		status |= cat(&l, o, paths.all[i]);
+	paths_release(&paths);
 	opened_end(&l);
 	return status;
 }

@@ -3,7 +3,7 @@
  */
 #include "core/base/mem.h"
 #include "fs/commands.h"
-#include "fs/opened.h"
+#include "fs/glob.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -185,7 +185,7 @@ static int list_dir(struct listing *g, const char *path, uint64_t dir)
 	int r = tree_wait_list(g->l->tree, dir, collect, &es, &e);
 	if (r < 0) {
 		entries_release(&es);
-		return complain("cannot list '%s': %s", path, e.msg[0] ? e.msg : strerror(-r));
+		return complain("cannot list '%s': %s", path, opened_why(g->o, path, r, &e));
 	}
 	if (es.n)
 		qsort(es.all, es.n, sizeof *es.all, by_name);
@@ -209,7 +209,7 @@ static int list_one(struct listing *g, const char *path)
 	bool follow = !g->o->details || (len && path[len - 1] == '/');
 	int r = opened_walk(g->l, path, follow, &a, &outside, &e);
 	if (r)
-		return complain("cannot list '%s': %s", path, e.msg[0] ? e.msg : strerror(-r));
+		return complain("cannot list '%s': %s", path, opened_why(g->o, path, r, &e));
 	if (!outside && S_ISDIR(a.mode))
 		return list_dir(g, path, a.ino);
 	char *name = mem_strdup(path);
@@ -230,16 +230,19 @@ int command_ls(struct options *o)
 	struct winsize w;
 	if (!o->n_args)
 		return misused(o, "expected the directory of a lake, found none");
-	struct listing g = {.l = &l, .o = o, .named = o->n_args > 2 || o->recursive};
+	struct listing g = {.l = &l, .o = o};
+	struct paths paths = {0};
 	if (isatty(1))
 		g.width = !ioctl(1, TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : 80;
-	int status = 0;
-	if (opened_begin(&l, o, o->args, 1, &e))
-		status = complain("%s", e.msg);
-	else if (o->n_args == 1)
-		status = list_one(&g, "");
-	for (size_t i = 1; l.tree && i < o->n_args; i++)
-		status |= list_one(&g, o->args[i]);
+	const char *all[] = {""}, *const *args = o->n_args > 1 ? o->args + 1 : all;
+	int r = opened_begin(&l, o, o->args, 1, &e);
+	if (!r)
+		r = paths_expand(&l, args, MAX(o->n_args - 1, (size_t)1), &paths, &e);
+	int status = r ? complain("%s", e.msg[0] ? e.msg : strerror(-r)) : 0;
+	g.named = paths.n > 1 || o->recursive;
+	for (size_t i = 0; !r && i < paths.n; i++)
+		status |= list_one(&g, paths.all[i]);
+	paths_release(&paths);
 	opened_end(&l);
 	return status;
 }

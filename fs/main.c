@@ -82,6 +82,31 @@ static int command_help(const struct command_row *c)
 	return 0;
 }
 
+/* What could not be written was not done. */
+static int flushed(int status)
+{
+	return fflush(stdout) || ferror(stdout) ? complain("cannot write: %s", strerror(errno)) : status;
+}
+
+static bool is_version(const char *word)
+{
+	return !strcmp(word, "--version") || !strcmp(word, "-V");
+}
+
+static int version(void)
+{
+	printf("tarn %s\n", TARN_VERSION);
+	return flushed(0);
+}
+
+static const struct command_row *named(const char *name)
+{
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
 static int run(const struct command_row *c, int argc, char **argv)
 {
 	struct options o;
@@ -94,9 +119,7 @@ static int run(const struct command_row *c, int argc, char **argv)
 	else
 		status = c->run(&o);
 	options_release(&o);
-	if (fflush(stdout) || ferror(stdout))
-		status = complain("cannot write: %s", strerror(errno));
-	return status;
+	return flushed(status);
 }
 
 /* mount(8) runs mount.fuse.tarn; mount.fuse3 runs `tarn LAKE MOUNTPOINT -o …`. */
@@ -112,14 +135,15 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	if (is_helper(argc, argv))
 		return run(&helper, argc, argv);
-	const char *name = argc > 1 ? argv[1] : "";
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		if (!strcmp(commands[i].name, name))
-			return run(&commands[i], argc - 1, argv + 1);
-	if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version"))
-		return printf("tarn %s\n", TARN_VERSION) < 0;
+	const char *name = argc > 1 ? argv[1] : "", *second = argc > 2 ? argv[2] : "";
+	if (named(name))
+		return is_version(second) ? version() : run(named(name), argc - 1, argv + 1);
+	if (is_version(name) || !strcmp(name, "version"))
+		return version();
+	if (!strcmp(name, "help") && named(second))
+		return flushed(command_help(named(second)));
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
-		return help();
+		return flushed(help());
 	if (*name)
 		complain("unknown command '%s'; 'tarn --help' lists those there are", name);
 	else

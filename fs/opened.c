@@ -76,8 +76,8 @@ static int open_index(struct opened *l, const struct options *o, struct err *e)
 	char **allow = NULL;
 	size_t n_allow = 0;
 	int r = options_outside("catalog", o->catalog, l->lakes, l->n_lakes, e);
-	for (size_t i = 0; !r && i < o->n_allow; i++)
-		r = options_lakes(o->allow[i], &allow, &n_allow, e);
+	if (!r)
+		r = options_allowed(o, &allow, &n_allow, e);
 	struct index_options io = {
 		.lakes = (const char *const *)l->lakes, .n_lakes = l->n_lakes, .catalog = o->catalog,
 		.allow = (const char *const *)allow, .n_allow = n_allow,
@@ -152,6 +152,17 @@ int opened_print(struct tree_file *f)
 			return r;
 		at += (uint64_t)n;
 	}
+}
+
+const char *opened_why(const struct options *o, const char *path, int r, const struct err *e)
+{
+	size_t n = strlen(path);
+	if (r == -ENODATA && cached_only(o))
+		return "it has not been computed, and --compute cached computes nothing; leave that out, or let "
+		       "'tarn index' compute it (with --exact what reads whole weights)";
+	if (!e->msg[0])
+		return strerror(-r);
+	return !strncmp(e->msg, path, n) && !strncmp(e->msg + n, ": ", 2) ? e->msg + n + 2 : e->msg;
 }
 
 /* "a/b" without its last component. */

@@ -28,6 +28,9 @@ void opened_end(struct opened *l);
 /* A file's whole content to stdout. 0 or -errno. */
 int opened_print(struct tree_file *f);
 
+/* Why a path could not be had, for people: without what they know already. */
+const char *opened_why(const struct options *o, const char *path, int r, const struct err *e);
+
 /*
  * Walk `path` from the root of the tree, following links. Ends at a node of the tree (*outside NULL),
  * or, through a link into the lake, at a file outside the tree: its path (free *outside). `last`: follow a link at

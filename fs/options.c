@@ -15,6 +15,8 @@ enum kind {
 	IGNORED, REFUSED,
 };
 
+enum { JOBS_MOST = 1024 };	/* threads */
+
 enum { MOUNT = CMD_MOUNT | CMD_HELPER, WITH_TREE = MOUNT | CMD_LS | CMD_CAT,
        WITH_LAKE = WITH_TREE | CMD_INDEX | CMD_WHICH | CMD_STATUS, EVERY = WITH_LAKE | CMD_UMOUNT };
 
@@ -124,8 +126,9 @@ static int set_number(const struct option *op, const char *value, unsigned *out,
 	const char *p = value;
 	for (; *p >= '0' && *p <= '9' && n < 100000; p++)
 		n = n * 10 + (unsigned)(*p - '0');
-	if (*p || p == value || !n || n > 100000)
-		return err_set(e, EINVAL, "%s: expected a number from 1 to 100000, found '%s'", op->name, value);
+	unsigned most = op->at == AT(jobs) ? JOBS_MOST : 100000;
+	if (*p || p == value || !n || n > most)
+		return err_set(e, EINVAL, "%s: expected a number from 1 to %u, found '%s'", op->name, most, value);
 	*out = (unsigned)n;
 	return 0;
 }
@@ -307,17 +310,16 @@ void options_print(enum command command)
 	}
 }
 
-static int add_lake(const char *path, char ***lakes, size_t *n, struct err *e)
+static int add_dir(const char *what, const char *path, char ***lakes, size_t *n, struct err *e)
 {
 	struct stat st;
 	char *real = realpath(path, NULL);
 	if (!real)
-		return err_set(e, errno, "cannot open the lake '%s': %s", path, strerror(errno));
+		return err_set(e, errno, "cannot open the %s '%s': %s", what, path, strerror(errno));
 	if (stat(real, &st) || !S_ISDIR(st.st_mode)) {
 		free(real);
-		return err_set(e, ENOTDIR, "cannot open the lake '%s': expected a directory, found a file; name the "
-			       "directory it is in",
-			       path);
+		return err_set(e, ENOTDIR, "cannot open the %s '%s': expected a directory, found a file; name the "
+			       "directory it is in", what, path);
 	}
 	char **more = mem_realloc(*lakes, (*n + 1) * sizeof *more);
 	if (!more) {
@@ -329,20 +331,34 @@ static int add_lake(const char *path, char ***lakes, size_t *n, struct err *e)
 	return 0;
 }
 
-int options_lakes(const char *arg, char ***lakes, size_t *n, struct err *e)
+static int add_dirs(const char *what, const char *arg, char ***lakes, size_t *n, struct err *e)
 {
 	struct stat st;
 	if (!stat(arg, &st) || !strchr(arg, ':'))
-		return add_lake(arg, lakes, n, e);
+		return add_dir(what, arg, lakes, n, e);
 	while (*arg) {
 		size_t len = strcspn(arg, ":");
 		cleanup_free char *part = mem_strndup(arg, len);
-		int r = !part ? err_nomem(e) : len ? add_lake(part, lakes, n, e) : 0;
+		int r = !part ? err_nomem(e) : len ? add_dir(what, part, lakes, n, e) : 0;
 		if (r)
 			return r;
 		arg += len + (arg[len] == ':');
 	}
 	return *n ? 0 : err_set(e, EINVAL, "expected the directory of a lake, found ':'");
+}
+
+int options_lakes(const char *arg, char ***lakes, size_t *n, struct err *e)
+{
+	return add_dirs("lake", arg, lakes, n, e);
+}
+
+int options_allowed(const struct options *o, char ***dirs, size_t *n, struct err *e)
+{
+	int r = 0;
+	for (size_t i = 0; !r && i < o->n_allow; i++)
+		if ((r = add_dirs("directory", o->allow[i], dirs, n, e)))
+			err_prefix(e, "allow=%.60s: ", o->allow[i]);
+	return r;
 }
 
 int options_outside(const char *what, const char *path, char *const *lakes, size_t n, struct err *e)

@@ -44,6 +44,8 @@ void options_print(enum command command);
  * Appends real paths to *lakes (free each). Errors name what is not a directory.
  */
 int options_lakes(const char *arg, char ***lakes, size_t *n, struct err *e);
+/* The directories of allow=, likewise. */
+int options_allowed(const struct options *o, char ***dirs, size_t *n, struct err *e);
 /* Nothing is ever written into the lake: EINVAL where `path` (may be NULL) is in one of these directories. */
 int options_outside(const char *what, const char *path, char *const *lakes, size_t n, struct err *e);
 void options_free_lakes(char **lakes, size_t n);

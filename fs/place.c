@@ -52,33 +52,6 @@ static int check_empty(const char *path, struct err *e)
 				   "choose another, or use -o nonempty to hide them", path);
 }
 
-static int check_point(struct place *p, const char *path, struct err *e)
-{
-	struct stat st;
-	struct mounted m;
-	int r = mounted_path(path, p->point);
-	if (r == -ENOENT)
-		return err_set(e, ENOENT, "cannot mount on '%.150s': expected a directory, found nothing; make it: "
-			       "mkdir -p '%.100s'",
-			       path, path);
-	if (r)
-		return err_set(e, -r, "cannot mount on '%.200s': %s", path, strerror(-r));
-	/* stat may be answered from the kernel's cache, for the dead too; statfs is always asked. */
-	bool over = mounted_find(p->point, &m);
-	struct statvfs fs;
-	if (over && !strncmp(m.type, "fuse", 4) && statvfs(p->point, &fs) && errno == ENOTCONN)
-		return dead(p->point, e);
-	if (stat(p->point, &st))
-		return err_set(e, errno, "cannot mount on '%.200s': %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ENOTDIR, "cannot mount on '%.200s': expected a directory, found a file", path);
-	if (over && !strcmp(m.type, MOUNTED_TYPE))
-		return err_set(e, EBUSY, "cannot mount on '%.150s': tarn is already mounted there; first: tarn umount "
-			       "'%.100s'", path,
-			       path);
-	return 0;
-}
-
 /* Is `path` at or below `dir`? Real paths both. */
 static bool below(const char *path, const char *dir)
 {
@@ -98,6 +71,47 @@ static int check_nesting(const struct place *p, struct err *e)
 			return err_set(e, EINVAL, "cannot mount on '%.150s': the lake '%.150s' lies in it and would be "
 				       "hidden; choose another directory", p->point, p->lakes[i]);
 	}
+	return 0;
+}
+
+/* The real path of the directory above, where `path` itself is not there. */
+static bool would_lie(const char *path, char out[PATH_MAX])
+{
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n && path[n - 1] != '/')
+		n--;
+	cleanup_free char *dir = n ? mem_strndup(path, n) : mem_strdup(".");
+	return dir && realpath(dir, out);
+}
+
+static int check_point(struct place *p, const char *path, struct err *e)
+{
+	struct stat st;
+	struct mounted m;
+	int r = mounted_path(path, p->point);
+	if (r == -ENOENT && would_lie(path, p->point) && check_nesting(p, e))
+		return -EINVAL;	/* making it would not help */
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "cannot mount on '%.150s': expected a directory, found nothing; make it: "
+			       "mkdir -p '%.100s'",
+			       path, path);
+	if (r)
+		return err_set(e, -r, "cannot mount on '%.200s': %s", path, strerror(-r));
+	/* stat may be answered from the kernel's cache, for the dead too; statfs is always asked. */
+	bool over = mounted_find(p->point, &m);
+	struct statvfs fs;
+	if (over && !strncmp(m.type, "fuse", 4) && statvfs(p->point, &fs) && errno == ENOTCONN)
+		return dead(p->point, e);
+	if (stat(p->point, &st))
+		return err_set(e, errno, "cannot mount on '%.200s': %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ENOTDIR, "cannot mount on '%.200s': expected a directory, found a file", path);
+	if (over && !strcmp(m.type, MOUNTED_TYPE))
+		return err_set(e, EBUSY, "cannot mount on '%.150s': tarn is already mounted there; first: tarn umount "
+			       "'%.100s'", path,
+			       path);
 	return 0;
 }
 
@@ -131,11 +145,8 @@ int place_check(struct place *p, const struct options *o, struct err *e)
 	int r = 0;
 	for (size_t i = 0; !r && i + 1 < o->n_args; i++)
 		r = options_lakes(o->args[i], &p->lakes, &p->n_lakes, e);
-	for (size_t i = 0; !r && i < o->n_allow; i++) {
-		r = options_lakes(o->allow[i], &p->allow, &p->n_allow, e);
-		if (r)
-			err_prefix(e, "allow=%.60s: ", o->allow[i]);
-	}
+	if (!r)
+		r = options_allowed(o, &p->allow, &p->n_allow, e);
 	if (!r)
 		r = check_point(p, o->args[o->n_args - 1], e);
 	if (!r)

@@ -1,6 +1,7 @@
 /*
  * tarn which: the model that a file of the lake belongs to.
  */
+#include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/catalog/catalog.h"
 #include "core/catalog/view.h"
@@ -14,16 +15,28 @@
 #include <sys/stat.h>
 
 struct answers {
-	const char *before;	/* printed before each id */
+	const char *file;	/* printed before each id, "" */
 	size_t n;
 };
+
+/* One line, whatever the names hold. */
+static int put(const char *file, const char *id)
+{
+	cleanup_buf struct buf b = {0};
+	buf_text(&b, file, strlen(file));
+	buf_str(&b, *file ? "\t" : "");
+	buf_text(&b, id, strlen(id));
+	if (buf_failed(&b))
+		return -ENOMEM;
+	puts(b.data);
+	return 0;
+}
 
 static int print(void *arg, const struct catalog_row *r)
 {
 	struct answers *a = arg;
 	a->n++;
-	printf("%s%s\n", a->before, catalog_text(r, 0, NULL));
-	return 0;
+	return put(a->file, catalog_text(r, 0, NULL));
 }
 
 /* `path` below root i of the lake: what follows; NULL when it is not. */
@@ -81,7 +94,7 @@ static int by_directory(struct opened *l, const char *path, struct answers *a, s
 	}
 	if (best) {
 		a->n++;
-		printf("%s%s\n", a->before, view_name(v, best));
+		r = put(a->file, view_name(v, best));
 	}
 	view_unref(v);
 	return r;
@@ -91,11 +104,9 @@ static int which(struct opened *l, const char *file, bool many)
 {
 	struct err e = ERR_INIT;
 	struct stat st;
-	cleanup_free char *real = realpath(file, NULL), *before = NULL, *dir = NULL, *beside = NULL;
+	cleanup_free char *real = realpath(file, NULL), *dir = NULL, *beside = NULL;
 	if (!real || stat(real, &st))
 		return complain("cannot find '%s': %s", file, strerror(errno));
-	if (asprintf(&before, "%s%s", many ? file : "", many ? "\t" : "") < 0)
-		return complain("out of memory");
 	/* A link in the lake is a file of its own: its directory is resolved, the link is not. */
 	const char *slash = strrchr(file, '/');
 	dir = slash ? mem_strndup(file, MAX((size_t)(slash - file), (size_t)1)) : mem_strdup(".");
@@ -104,7 +115,7 @@ static int which(struct opened *l, const char *file, bool many)
 	if (!real_dir || asprintf(&beside, "%s/%s", strcmp(real_dir, "/") ? real_dir : "", name) < 0)
 		beside = NULL;
 	free(real_dir);
-	struct answers a = {before, 0};
+	struct answers a = {many ? file : "", 0};
 	int r = beside ? by_path(l, beside, &a, &e) : 0;
 	if (!r && !a.n)
 		r = by_path(l, real, &a, &e);

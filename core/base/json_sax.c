@@ -69,8 +69,7 @@ static int bad_json(yajl_handle h, uint64_t base, struct err *e)
 	unsigned char *why = yajl_get_error(h, 0, NULL, 0);
 	uint64_t at = base + yajl_get_bytes_consumed(h);
 	size_t n = why ? strcspn((char *)why, "\n") : 0;
-	int r = err_at(e, EINVAL, at, "not JSON at byte %llu: %.*s", (unsigned long long)at,
-		       (int)n, why ? (char *)why : "");
+	int r = err_at(e, EINVAL, at, "not JSON: %.*s", (int)n, why ? (char *)why : "");
 	if (why)
 		yajl_free_error(h, why);
 	return r;

@@ -268,7 +268,7 @@ void facts_problem_err(struct facts *f, const char *file, int result, const stru
 	/* bytes that a header counts on and the file does not have */
 	if (result == -EINVAL && strstr(msg, "expected") && strstr(msg, " bytes at ") && strstr(msg, "the file has"))
 		word = "truncated";
-	if (e->pos != ERR_NOPOS)
+	if (e->pos != ERR_NOPOS && !strstr(msg, "at byte "))	/* some say it where it belongs */
 		facts_problem(f, file, word, "%s (at byte %" PRIu64 ")", msg, e->pos);
 	else
 		facts_problem(f, file, word, "%s", msg);

@@ -70,6 +70,10 @@ int look_value(struct looking *l, const struct scan_file *file, size_t max, cons
 	*v = NULL;
 	if (r)
 		return r == 1 ? 0 : r;
+	if (!yaml && strspn(text, " \t\r\n") == len) {
+		facts_problem(&l->out->facts, file->name, "malformed", "expected JSON, found an empty file");
+		return 0;
+	}
 	r = yaml ? yaml_parse(&l->scratch, text, len, &lim, value, &why) :
 		   json_parse_loose(&l->scratch, text, len, &lim, value, &why);
 	if (r == -ENOMEM)

@@ -78,8 +78,42 @@ def test_errors(t):
         check('usage: tarn' in said and 'expected' in said, said)
     for command in ('mount', 'umount', 'index', 'ls', 'cat', 'which', 'status'):
         check(b'usage: tarn ' + command.encode() in t.run(command, '--help')[0], command)
-    same(subprocess.run(f'{os.environ["TARN"]} ls {lake} > /dev/full', shell=True, env=t.env, capture_output=True,
-                        check=False).returncode, 1, 'a full disk')
+    for command in f'ls {lake}', '--help', '--version', 'help mount':
+        same(subprocess.run(f'{os.environ["TARN"]} {command} > /dev/full', shell=True, env=t.env, capture_output=True,
+                            check=False).returncode, 1, f'a full disk: {command}')
+    same(t.run('ls', lake, 'nothing', status=1)[1], "tarn: cannot list 'nothing': No such file or directory\n", 'once')
+    same(t.run('help', 'mount')[0], t.run('mount', '--help')[0], 'help mount')
+    same(t.run('mount', '--version')[0], t.run('--version')[0], '--version')
+    check('to 1024' in t.run('ls', lake, '--jobs=100000', status=2)[1], 'jobs')
+    said = t.run('ls', lake, '--allow=/nonexistent', status=1)[1]
+    same(said, "tarn: allow=/nonexistent: cannot open the directory '/nonexistent': No such file or directory\n",
+         'allow')
+    _, said = t.run('mount', lake, os.path.join(lake, 'new'), status=1)
+    check('lies in the lake' in said and 'mkdir' not in said, said)
+
+
+def test_patterns(t):
+    """ls and cat know a shell's patterns, through links too; what matches nothing is said."""
+    lake = small_lake(t.lake())
+    same(t.run('ls', lake, 'models/a*')[0], t.run('ls', lake, 'models/alpha')[0], 'one')
+    check(t.run('ls', lake, 'models/*')[0].startswith(b'models/alpha:\n'), 'two')
+    same(t.run('cat', lake, 'all/*/metadata/license')[0], b'mit\napache-2.0\n', 'those that have one')
+    same(t.run('cat', lake, 'models/*/[a-b]e?a/metadata/license')[0], b'apache-2.0\n', 'deeper')
+    same(t.run('ls', lake, 'models/alpha/metadata/lic*', 'models/[!a]*/gamma/tensors.tsv')[0],
+         b'models/alpha/metadata/license\nmodels/org/gamma/tensors.tsv\n', 'files')
+    for pattern in 'models/x*', 'models/*/nothing', 'README/*', 'n[':
+        _, said = t.run('cat', lake, pattern, status=1)
+        check(pattern in said and ('No such file' in said or 'Not a directory' in said), said)
+    model(lake, 'odd[1]*', 9)
+    same(t.run('cat', lake, 'models/odd[1]*/metadata/path')[0], b'odd[1]*\n', 'a name like a pattern is itself')
+
+
+def test_what_is_not_computed(t):
+    lake = small_lake(t.lake())
+    t.run('index', lake)
+    for command in 'cat', 'ls':
+        _, said = t.run(command, lake, 'exact/alpha/statistics.tsv', '--compute', 'cached', status=1)
+        check('has not been computed' in said and 'tarn index' in said, said)
 
 
 def test_which(t):
