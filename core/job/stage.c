@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +83,40 @@ static int look(struct index *ix, struct finding *f, int state, const struct can
 	return f->signed_ ? signature_encode(&f->signature, &f->blob, e) : 0;
 }
 
+/* Has the part values that no training leaves on purpose: NaN, or nothing but infinities? Masks are half of those. */
+static bool is_spoilt(const struct sigpart *p)
+{
+	size_t n = (size_t)p->nr * p->nc, bad = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (isnan(p->v[i]))
+			return true;
+		bad += isinf(p->v[i]) != 0;
+	}
+	return n && bad == n;
+}
+
+static int tell_spoilt(struct catalog *c, struct finding *f, struct err *e)
+{
+	const struct weights *w = &f->inspect.weights;
+	const struct signature *s = &f->signature;
+	const struct tensor *first = NULL;
+	size_t spoilt = 0;
+	char detail[400];
+	for (size_t i = 0; i < s->n_parts; i++) {
+		if (!is_spoilt(&s->parts[i]))
+			continue;
+		first = first || s->parts[i].tensor >= w->n_tensors ? first : &w->tensors[s->parts[i].tensor];
+		spoilt++;
+	}
+	if (!first)
+		return 0;
+	snprintf(detail, sizeof detail, "NaN, or nothing but infinities, in %zu of %zu parts sampled, first in %.200s",
+		 spoilt, s->n_parts, first->name);
+	f->flags |= VIEW_PROBLEMS;
+	return catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)f->id, w->files[first->file].path, "non-finite values",
+			  detail);
+}
+
 /* Within a transaction. */
 static int store_finding(struct index *ix, struct finding *f, struct facets_seen *ids, struct err *e)
 {
@@ -92,6 +127,8 @@ static int store_finding(struct index *ix, struct finding *f, struct facets_seen
 	if (!r && f->export_size)
 		r = catalog_do(c, Q_EXPORT_PUT, e, "iii", (int64_t)f->id, (int64_t)f->export_size, (int64_t)0);
 	if (r < 0 || f->state < VIEW_SIGNED)
+		return r;
+	if (f->signed_ && (r = tell_spoilt(c, f, e)) < 0)
 		return r;
 	if (f->signed_)
 		return store_put_signature(c, f->id, &f->signature, &f->blob, f->flags, e);

@@ -33,6 +33,12 @@ static void numbers(struct table *tb, const struct diff_row *row)
 		return;
 	}
 	bool same = !s->changed;
+	if (!same && s->nonfinite == s->elements) {
+		for (int i = 0; i < 3; i++)
+			table_num(tb, NAN);
+		table_num(tb, (double)s->changed / (double)s->elements);
+		return;
+	}
 	table_num(tb, same ? 0 : diff_rel_l2(s));
 	table_opt(tb, same ? 1 : diff_cosine(s));
 	table_num(tb, s->max_abs);

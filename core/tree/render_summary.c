@@ -98,11 +98,21 @@ static void verdict_line(struct summary *s, const struct lineage *l, const struc
 	buf_char(s->out, '\n');
 }
 
+static bool no_number(const struct signature *s)
+{
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (s->parts[i].nonfinite < 1)
+			return false;
+	return s->n_parts > 0;
+}
+
 static void kinship_lines(struct summary *s, const struct dna *d, const struct kinship *k)
 {
 	if (!d->parts) {
 		bool adapter = (s->r->model->flags | s->r->other->flags) & VIEW_ADAPTER;
-		buf_str(s->out, "\n  kinship    the two have no matrix of the same role and layer");
+		buf_str(s->out, no_number(&s->this) || no_number(&s->other) ?
+			"\n  kinship    of one of the two no value sampled is a finite number" :
+			"\n  kinship    the two have no matrix of the same role and layer");
 		buf_str(s->out, adapter ? "; an adapter's weights say little of its base\n" : "\n");
 		return;
 	}
@@ -160,6 +170,11 @@ struct group {
 	double dd, bb;
 	uint64_t elements, changed;
 };
+
+static bool has_moved(const struct group *g)
+{
+	return g->dd > 0;
+}
 
 struct groups {
 	struct group *g;
@@ -253,7 +268,10 @@ static void group_lines(struct buf *out, struct groups *gs)
 	if (gs->n)
 		qsort(gs->g, gs->n, sizeof *gs->g, by_move);
 	double most = gs->n ? moved(&gs->g[0]) : 0;
-	for (size_t i = 0; i < gs->n && i < SHOWN; i++) {
+	size_t n = 0;
+	while (n < gs->n && has_moved(&gs->g[n]))
+		n++;
+	for (size_t i = 0; i < n && i < SHOWN; i++) {
 		const struct group *g = &gs->g[i];
 		cleanup_buf struct buf label = {0};
 		if (g->layer >= 0)
@@ -264,7 +282,10 @@ static void group_lines(struct buf *out, struct groups *gs)
 		double m = moved(g);
 		int bar = most > 0 ? isfinite(most) ? (int)(m / most * BAR + .5) : isfinite(m) ? 0 : BAR : 0;
 		size_t from = out->len;
-		buf_num(out, m);
+		if (isfinite(m))
+			buf_num(out, m);
+		else
+			buf_str(out, "from zeros");
 		for (size_t k = out->len - from; k < 14; k++)
 			buf_char(out, ' ');
 		buf_printf(out, "%5.1f %%  ", g->elements ? 100 * (double)g->changed / (double)g->elements : 0);
@@ -272,8 +293,30 @@ static void group_lines(struct buf *out, struct groups *gs)
 			buf_char(out, '#');
 		buf_char(out, '\n');
 	}
-	if (gs->n > SHOWN)
-		buf_printf(out, "  and %zu more\n", gs->n - SHOWN);
+	if (n > SHOWN)
+		buf_printf(out, "  and %zu more\n", n - SHOWN);
+}
+
+static void value_lines(struct buf *out, const struct diff_sums *sum)
+{
+	unsigned long long n = sum->elements, changed = sum->changed;
+	if (!n)
+		return;
+	if (!changed) {
+		buf_printf(out, "  values     all %llu are the same\n", n);
+	} else {
+		buf_printf(out, "  values     %llu of %llu differ (", changed, n);
+		buf_num(out, 100 * (double)changed / (double)n);
+		buf_str(out, " %)");
+		if (sum->max_abs > 0) {
+			buf_str(out, ", by at most ");
+			buf_num(out, sum->max_abs);
+		}
+		buf_char(out, '\n');
+	}
+	if (sum->nonfinite)
+		buf_printf(out, "  not finite %llu values, in one of the two or both: of these no difference is told\n",
+			   (unsigned long long)sum->nonfinite);
 }
 
 static void status_lines(struct summary *s)
@@ -292,12 +335,20 @@ static void status_lines(struct summary *s)
 		buf_printf(s->out, "%s%zu %s", comma, count[i], diff_status_name((enum diff_status)i));
 		comma = ", ";
 	}
-	buf_printf(s->out, "\n  values     %llu of %llu differ (", (unsigned long long)sum.changed,
-		   (unsigned long long)sum.elements);
-	buf_num(s->out, sum.elements ? 100 * (double)sum.changed / (double)sum.elements : 0);
-	buf_str(s->out, " %), by at most ");
-	buf_num(s->out, sum.max_abs);
-	buf_str(s->out, "\n");
+	buf_char(s->out, '\n');
+	value_lines(s->out, &sum);
+}
+
+/* Of equal tensors no sums are taken. */
+static void group_tables(struct summary *s, struct groups gs[2])
+{
+	buf_str(s->out, s->exact ?
+				"\n  Which layers moved most: |this - other| / |other| over the tensors that differ, "
+				"and the share of values\n\n" :
+				"\n  Which layers moved most: |this - other| / |other|, and the share of values\n\n");
+	group_lines(s->out, &gs[0]);
+	buf_str(s->out, "\n  Which roles\n\n");
+	group_lines(s->out, &gs[1]);
 }
 
 static int movement(struct summary *s)
@@ -308,14 +359,13 @@ static int movement(struct summary *s)
 			"\nWhat changed (from the samples of the signatures; tensors.tsv is exact)\n\n");
 	if (s->exact)
 		status_lines(s);
-	/* of equal tensors no sums are taken */
-	buf_str(s->out, s->exact ?
-				"\n  Which layers moved most: |this - other| / |other| over the tensors that differ, "
-				"and the share of values\n\n" :
-				"\n  Which layers moved most: |this - other| / |other|, and the share of values\n\n");
-	group_lines(s->out, &gs[0]);
-	buf_str(s->out, "\n  Which roles\n\n");
-	group_lines(s->out, &gs[1]);
+	bool any = false;
+	for (size_t i = 0; i < gs[1].n; i++)
+		any |= has_moved(&gs[1].g[i]);
+	if (!any && !s->exact)
+		buf_str(s->out, gs[1].n ? "  Nothing, wherever both were sampled\n" : "  No tensor of the one is in the other\n");
+	if (any && !rc)
+		group_tables(s, gs);
 	free(gs[0].g);
 	free(gs[1].g);
 	return rc < 0 ? err_nomem(s->r->err) : 0;

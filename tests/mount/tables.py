@@ -100,6 +100,27 @@ def test_fused_tensors_have_one_source(t):
     check(roles and all(r.count(b',') == 2 for r in roles), 'they are fused', roles)
 
 
+def test_values_that_are_no_numbers(t):
+    """A model of NaN is a problem; a difference to it is not 0. Of equal models no table of zeros is drawn."""
+    lake = small_lake(t.lake())
+    d = model(lake, 'nan', 1)
+    safetensors(os.path.join(d, 'model.safetensors'), llama_tensors(), lambda name, n: b'\0\0\xc0\x7f' * (n // 4))
+    model(lake, 'copy', 1)
+    m = t.mount(lake).settle()
+    body = rows(m.read('models/nan/problems.tsv'))[1]
+    same([(r[0], r[1]) for r in body], [(b'model.safetensors', b'non-finite values')], body)
+    same(rows(m.read('models/alpha/problems.tsv'))[1], [], 'no problem')
+    body = rows(m.read('diff/nan/alpha/tensors.tsv'))[1]
+    check(len(body) > 10, body)
+    for r in body:
+        same(r[7:], [b'nan', b'nan', b'nan', b'1'], r[0])
+    text = m.read('diff/nan/alpha/summary.txt').decode()
+    check('by at most' not in text and 'Which' not in text and ' nan ' not in text and 'not finite' in text, text)
+    check('no value sampled is a finite number' in text, text)
+    text = m.read('diff/copy/alpha/summary.txt').decode()
+    check('Which' not in text and 'are the same' in text and 'differ (' not in text, text)
+
+
 def zipped(path, method):
     """An .npz with an array of floats."""
     head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64, 64), }"
