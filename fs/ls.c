@@ -70,6 +70,13 @@ static void put_name(struct buf *b, const struct listing *g, const char *name)
 		buf_str(b, name);
 }
 
+static void put_entry(struct buf *b, const struct listing *g, const struct entry *x)
+{
+	put_name(b, g, x->name);
+	if (g->o->slash && S_ISDIR(x->a.mode))
+		buf_char(b, '/');
+}
+
 static size_t columns_of(const struct buf *b, size_t from)
 {
 	size_t n = 0;
@@ -110,7 +117,7 @@ static void put_details(struct buf *b, const struct listing *g, const struct ent
 		strftime(when, sizeof when, "%F %H:%M", &tm);
 	buf_printf(b, "%s %2u %-8s %-8s %12llu %s ", mode, (unsigned)x->a.nlink, user, group,
 		   (unsigned long long)x->a.size, when);
-	put_name(b, g, x->name);
+	put_entry(b, g, x);
 	cleanup_buf struct buf target = {0};
 	if (S_ISLNK(x->a.mode) && !tree_readlink(g->l->tree, x->a.ino, &target) && target.data) {
 		buf_str(b, " -> ");
@@ -125,14 +132,14 @@ static void put_columns(struct buf *b, const struct listing *g, const struct ent
 	size_t widest = 1;
 	for (size_t i = 0; i < es->n; i++) {
 		cleanup_buf struct buf one = {0};
-		put_name(&one, g, es->all[i].name);
+		put_entry(&one, g, &es->all[i]);
 		widest = MAX(widest, columns_of(&one, 0) + 2);
 	}
 	size_t across = MAX(g->width / widest, (size_t)1), down = (es->n + across - 1) / across;
 	for (size_t row = 0; row < down; row++) {
 		for (size_t i = row; i < es->n; i += down) {
 			size_t from = b->len;
-			put_name(b, g, es->all[i].name);
+			put_entry(b, g, &es->all[i]);
 			for (size_t k = columns_of(b, from); i + down < es->n && k < widest; k++)
 				buf_char(b, ' ');
 		}
@@ -150,7 +157,7 @@ static int put_entries(struct listing *g, const struct entries *es)
 			if (g->o->details) {
 				put_details(&b, g, &es->all[i]);
 			} else {
-				put_name(&b, g, es->all[i].name);
+				put_entry(&b, g, &es->all[i]);
 				buf_char(&b, '\n');
 			}
 		}

@@ -56,6 +56,7 @@ static const struct option table[] = {
 	{"all", 'a', FLAG, CMD_LS, AT(all), NULL, "names that begin with a dot, too"},
 	{"long", 'l', FLAG, CMD_LS, AT(details), NULL, "mode, owner, size, time and target of each"},
 	{"recursive", 'R', FLAG, CMD_LS, AT(recursive), NULL, "directories below, too"},
+	{"slash", 'p', FLAG, CMD_LS, AT(slash), NULL, "a '/' behind the names of directories"},
 	{"lazy", 'z', FLAG, CMD_UMOUNT, AT(lazy), NULL, "take it away now; what is open may still be read"},
 	{"help", 'h', FLAG, EVERY, AT(help), NULL, "this"},
 	/* What mount(8), fstab and systemd say, and what we are anyway. */

@@ -21,7 +21,7 @@ struct options {
 	bool foreground, debug, wait, nonempty, allow_other, fake, sloppy, verbose;	/* mount */
 	bool lazy;									/* umount */
 	bool exact, quiet;								/* index */
-	bool all, details, recursive;							/* ls */
+	bool all, details, recursive, slash;						/* ls */
 	const char *catalog, *log, *user, *files, *compute, *share, *fsname;
 	unsigned jobs, queue;
 	const char **allow;

@@ -224,20 +224,33 @@ def test_completion(t):
     os.symlink(os.environ['TARN'], os.path.join(bin_, 'tarn'))
 
     def complete(*words):
-        quoted = ' '.join(f"'{w}'" for w in words)
-        command = (f'compopt() {{ :; }}; source {script}; COMP_WORDS=(tarn {quoted}); COMP_CWORD={len(words)}; _tarn; '
+        """Candidates for the last word, cut up at '=' and ':' as readline does."""
+        cut = [p for w in words for p in (re.findall('[=:]+|[^=:]+', w) or [''])]
+        if words[-1][-1:] == '=':
+            cut[-1:] = ['=']
+        quoted = ' '.join(f"'{w}'" for w in cut)
+        command = (f'compopt() {{ :; }}; source {script}; COMP_WORDS=(tarn {quoted}); COMP_CWORD={len(cut)}; _tarn; '
                    'printf "%s\\n" "${COMPREPLY[@]}"')
-        r = subprocess.run(['bash', '-c', command], env=dict(t.env, PATH=f'{bin_}:{t.env["PATH"]}'),
-                           capture_output=True,
-                           text=True, check=False)
+        r = subprocess.run(['bash', '-c', command], env=dict(t.env, PATH=f'{bin_}:{t.env["PATH"]}'), cwd=t.tmp,
+                           capture_output=True, text=True, check=False)
         same(r.stderr, '', words)
-        return r.stdout.split()
+        return r.stdout.split('\n')[:-1]
 
     same(complete('mo'), ['mount'], 'commands')
     check('--allow-other' in complete('mount', '--al'), 'options')
     same(complete('mount', '--files', ''), ['link', 'serve'], 'values')
-    same(complete('mount', '-o', 'wait,files=s'), ['wait,files=serve'], '-o')
-    check('models/alpha' in complete('cat', lake, 'models/al'), 'names of the tree', complete('cat', lake, 'models/al'))
+    same(complete('mount', '-o', 'wait,fi'), ['wait,files=link', 'wait,files=serve'], '-o')
+    os.mkdir(os.path.join(t.tmp, 's'))
+    for words, found in ((('-o', 'files=se'), ['serve']), (('-o', 'files=serve,compute=c'), ['cached']),
+                         (('-o', 'files=serve,com'), ['serve,compute=on', 'serve,compute=cached']),
+                         (('--files=s',), ['serve']), (('--files=',), ['link', 'serve']),
+                         (('--files', 's'), ['serve'])):
+        same(complete('mount', *words), found, words)
+    for words in ([lake], ['-l', lake], ['--files', 'serve', lake], ['-a', '--compute=cached', lake]):
+        same(complete('ls', *words, 'models/al'), ['models/alpha/'], words)
+        same(complete('cat', *words, 'models/alpha/metadata/lic'), ['models/alpha/metadata/license'], words)
+    same(complete('ls', '-l', lake[:-1]), [lake], 'the lake')
+    same(complete('ls', f'{lake}:{lake[:-1]}'), [lake], 'the second lake')
     m = t.mount(lake)
     check(m.point in complete('umount', ''), 'mounted')
 
