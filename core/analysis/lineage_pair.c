@@ -67,10 +67,12 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 {
 	uint32_t slot[SPECTRAL_SLOTS];
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
-	cleanup_free struct submatrix *m = mem_array(SPECTRAL_SLOTS, sizeof *m);
-	if (!fresh || !m)
+	if (!fresh)
 		return NAN;
 	size_t anew = fam_fresh(f, a, b, fresh), n = spectral_slots(f, a, b, a, fresh, slot), used = 0;
+	cleanup_free struct submatrix *m = mem_realloc(NULL, (n + 1) * sizeof *m);
+	if (!m)
+		return NAN;
 	double sum = 0, most = 0, w[SPECTRAL_SLOTS][MATRIX_MAX];
 	bool ok[SPECTRAL_SLOTS];
 	for (size_t k = 0; k < n; k++)
@@ -133,53 +135,77 @@ double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
 
 static const double LORA_GAP = 3;
 
+/* Of the singular values squared of one slot's update, ascending: where the largest gap lies. */
+struct gap { double gap, energy; uint32_t rank; };
+
+static struct gap largest_gap(const double *w, size_t r, double sum)
+{
+	struct gap g = {0};
+	double top = 0;
+	for (size_t k = 1; k <= r / 2; k++) {
+		double hi = sqrt(fmax(w[r - k], 0)), lo = sqrt(fmax(w[r - k - 1], 1e-300));
+		if (hi / lo > g.gap) {
+			g.gap = hi / lo;
+			g.rank = (uint32_t)k;
+		}
+	}
+	for (size_t i = 0; i < g.rank; i++)
+		top += w[r - 1 - i];
+	g.gap = fmin(g.gap, 1e6);
+	g.energy = top / sum;
+	return g;
+}
+
+/* Differences of up to two more slots that changed, from tree slot *k on. */
+static size_t next_changed(const struct fam *f, uint32_t parent, uint32_t child, size_t side, size_t *k, size_t most, struct submatrix *m,
+			   struct update *u)
+{
+	size_t n = 0;
+	for (; *k < f->n_tree && n < 2 && n < most; ++*k) {
+		uint32_t s = f->tree_slot[*k];
+		const struct slot *sl = &f->v.slot[s];
+		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);
+		if (!x || !y)
+			continue;
+		if (!memcmp(x, y, sl->n * sizeof *x))
+			u->kept++;
+		else
+			submatrix_difference(&m[n++], x, y, sl->nr, sl->nc, side);
+	}
+	return n;
+}
+
 struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, size_t side)
 {
 	struct update u = {0};
-	cleanup_free struct submatrix *m = mem_alloc(sizeof *m);
+	cleanup_free struct submatrix *m = mem_realloc(NULL, 2 * sizeof *m);
 	cleanup_free double *gap = mem_array(f->v.slots + 1, sizeof *gap), *energy = mem_array(f->v.slots + 1, sizeof *energy);
 	cleanup_free uint32_t *rank = mem_array(f->v.slots + 1, sizeof *rank);
 	if (!m || !gap || !energy || !rank)
 		return u;
-	size_t n = 0, done = 0, low = 0, most = MIN(f->n_tree, f->spectral);
-	for (size_t k = 0; k < f->n_tree && done < f->spectral; k++) {
+	size_t n = 0, low = 0, most = MIN(f->n_tree, f->spectral), k = 0, two;
+	for (size_t done = 0; (two = next_changed(f, parent, child, side, &k, f->spectral - done, m, &u)) > 0; done += two) {
+		double w[2][MATRIX_MAX];
+		bool ok[2];
 		if (low > most / 2)		/* the median gap is below what a low rank needs, whatever follows */
 			return u;
-		uint32_t s = f->tree_slot[k];
-		const struct slot *sl = &f->v.slot[s];
-		const float *x = fam_x(f, child, s), *y = fam_x(f, parent, s);
-		double w[MATRIX_MAX], sum = 0, top = 0;
-		if (!x || !y)
-			continue;
-		if (!memcmp(x, y, sl->n * sizeof *x)) {
-			u.kept++;
-			continue;
-		}
-		done++;
-		submatrix_difference(m, x, y, sl->nr, sl->nc, side);
-		if (m->r < 8 || !submatrix_spectrum(m, w))
-			continue;
-		for (size_t i = 0; i < m->r; i++)
-			sum += fmax(w[i], 0);
-		if (!(sum > 0)) {
-			u.kept++;
-			continue;
-		}
-		double best = 0;
-		size_t at = 0;
-		for (size_t r = 1; r <= m->r / 2; r++) {	/* w ascends */
-			double hi = sqrt(fmax(w[m->r - r], 0)), lo = sqrt(fmax(w[m->r - r - 1], 1e-300));
-			if (hi / lo > best) {
-				best = hi / lo;
-				at = r;
+		submatrix_spectra(m, two, w, ok);
+		for (size_t i = 0; i < two; i++) {
+			double sum = 0;
+			for (size_t j = 0; j < m[i].r && ok[i]; j++)
+				sum += fmax(w[i][j], 0);
+			if (m[i].r < 8 || !ok[i])
+				continue;
+			if (!(sum > 0)) {
+				u.kept++;
+				continue;
 			}
+			struct gap g = largest_gap(w[i], m[i].r, sum);
+			gap[n] = g.gap;
+			energy[n] = g.energy;
+			rank[n++] = g.rank;
+			low += g.gap < LORA_GAP;
 		}
-		for (size_t i = 0; i < at; i++)
-			top += w[m->r - 1 - i];
-		gap[n] = fmin(best, 1e6);
-		energy[n] = top / sum;
-		low += best < LORA_GAP;
-		rank[n++] = (uint32_t)at;
 	}
 	u.changed = n;
 	for (size_t i = 0; i < n; i++) {

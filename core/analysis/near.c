@@ -145,5 +145,6 @@ bool near_mixture(const struct fam *f, uint32_t y)
 	}
 	for (size_t i = 0; i < len; i++)
 		left += r[i] * r[i];
-	return left < (f->large ? 0.25 : 0.85) * first;
+	/* of a parent of many the mean of five children leaves a fifth */
+	return left < (f->large ? 0.15 : 0.85) * first;
 }
