@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32, ROUNDS = 3 };
+enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32, SIDE_FEW = 24, ROUNDS = 3 };
 static const double NEARER = 4;	/* what being nearer is worth among the likely ones, in log odds */
 struct choice { uint32_t who; double b50; };
 
@@ -103,7 +103,7 @@ static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 	}
 	out->n = 0;
 	for (size_t i = 0; i < n; i++) {
-		double d = pair_b50(f, y, c[i].who, SIDE);
+		double d = pair_b50(f, y, c[i].who, f->large ? SIDE_FEW : SIDE);
 		if (!isnan(d))
 			out->c[out->n++] = (struct choice){c[i].who, d};
 	}

@@ -81,7 +81,7 @@ static int near_job(void *arg, size_t m)
 int near_find(struct fam *f, struct err *e)
 {
 	f->large = f->n > NEAR_LARGE;
-	f->spectral = f->large ? 3 : 12;
+	f->spectral = f->large ? 3 : f->n > NEAR_MANY ? 6 : 12;
 	if (f->n < NEAR_LEAST)
 		return 0;
 	int rc = gather(f);

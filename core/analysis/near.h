@@ -6,10 +6,10 @@
  */
 #include "core/analysis/lineage_internal.h"
 
-enum { NEAR_LEAST = 16, NEAR_LARGE = 96, NEAR_KEPT = 32, NEAR_VALUES = 384 };
+enum { NEAR_LEAST = 16, NEAR_MANY = 64, NEAR_LARGE = 96, NEAR_KEPT = 32, NEAR_VALUES = 384 };
 
 /* near_find (lineage_internal.h) fills f->near (n x NEAR_KEPT members, UINT32_MAX where there are fewer) when the family has
- * NEAR_LEAST members, and says with more than NEAR_LARGE that only these are looked at and fewer spectra taken. */
+ * NEAR_LEAST members. With more than NEAR_LARGE only these are looked at, and beyond NEAR_MANY fewer spectra are taken. */
 /* Could y be a mixture of its near ones? */
 bool near_mixture(const struct fam *f, uint32_t y);
 
