@@ -67,6 +67,14 @@ int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char
 	return 0;
 }
 
+struct said said(const char *before, double value)
+{
+	struct said s = {""};
+	if (isfinite(value))
+		snprintf(s.text, sizeof s.text, "%s%.4g", before, value);
+	return s;
+}
+
 int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...)
 {
 	char text[512];

@@ -208,7 +208,8 @@ static int tell_permuted(struct fam *f, uint32_t child, uint32_t parent, const s
 		int rc = fam_edge(f, child, m, v,
 				  "the values of every part are the same while their order is not\n"
 				  "the original lines up with its relatives, the copy does not\n",
-				  "%zu matrices reordered; cosine with relatives %.3f (parent), %.3f (child)", moved, wp, wc);
+				  "%zu matrices reordered%s%s", moved, said("; cosine with relatives: parent ", wp).text,
+				  said("; child ", wc).text);
 		if (rc)
 			return rc;
 	}
@@ -394,7 +395,7 @@ int quantised_find(struct fam *f, struct err *e)
 		f->node[c].state = NODE_DERIVED;
 		f->node[c].parent = best;
 		int rc = fam_edge(f, c, best, &v, "the child holds quantised blocks; its error against the parent is that of their steps, and smaller than against any other\n",
-				  "relative error %.4g, next model %.4g", least, second);
+				  "relative error %.4g%s", least, said(", next model ", second).text);
 		if (rc)
 			return rc;
 	}

@@ -71,6 +71,10 @@ struct verdict {
 __attribute__((format(printf, 6, 7)))
 int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...);
 
+/* `before` and the number, for evidence; nothing where it is not known. */
+struct said { char text[64]; };
+struct said said(const char *before, double value);
+
 /* Texts are copied. -ENOMEM. */
 int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char *evidence, const char *why);
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e);

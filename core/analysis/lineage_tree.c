@@ -382,20 +382,24 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct
 	struct update u = *update;
 	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
 			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
-	char why[400], rank[96] = "";
+	char why[400], rank[192] = "", own[192] = "", other[192] = "";
 	if (u.low_rank)
-		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched), gap %.3g; ", u.rank, u.changed, u.kept, u.gap);
+		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched)%s; ", u.rank, u.changed, u.kept, said(", gap ", u.gap).text);
 	if (fresh)
 		snprintf(rank, sizeof rank, "%zu matrices drawn anew; ", fresh);
-	int at = snprintf(why, sizeof why, "direction: %s\n", by);
-	if (pl->between.values)
+	int at = snprintf(why, sizeof why, "direction: %s\n", *by ? by : "not told");
+	if (pl->between.values) {
 		at += snprintf(why + at, sizeof why - (size_t)at, "%.3g of what is the parent's own is in the child (1 for a descendant; standard error %.2g)\n",
 			       pl->between.share, pl->between.error);
-	if (pl->refused.values)
-		snprintf(why + at, sizeof why - (size_t)at, "the nearest to being between the two has %.3g of its own in the child, log odds %.3g\n", pl->refused.share,
-			 pl->refused.odds);
-	return fam_edge(f, y, p, &v, why, "%sshare %.3g, odds %.3g, next %.3g, %.3g; distance %.4g, next %.4g; direction by %s", rank,
-			pl->between.values ? pl->between.share : NAN, pl->between.odds, pl->refused.share, pl->refused.odds, sqrt(pl->b50), sqrt(pl->next), by);
+		snprintf(own, sizeof own, "%.3g of the parent's own is in it%s; ", pl->between.share, said(", log odds ", pl->between.odds).text);
+	}
+	if (pl->refused.values && isfinite(pl->refused.odds)) {
+		snprintf(why + at, sizeof why - (size_t)at, "the nearest to being between the two has %.3g of its own in the child%s\n", pl->refused.share,
+			 said(", log odds ", pl->refused.odds).text);
+		snprintf(other, sizeof other, "%.3g of the next candidate's own%s; ", pl->refused.share, said(", log odds ", pl->refused.odds).text);
+	}
+	return fam_edge(f, y, p, &v, why, "%s%s%sdistance %.4g%s%s%s", rank, own, other, sqrt(pl->b50),
+			said(", next model ", sqrt(pl->next)).text, *by ? "; direction by " : "", by);
 }
 
 static void tree_release(struct tree *t)

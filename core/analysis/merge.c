@@ -334,10 +334,10 @@ static int record(struct fam *f, const struct merge *m)
 		 sparse ? 1 - m->ratio : m->ratio, m->used);
 	for (size_t i = 0; i < m->n; i++) {
 		struct verdict v = {RELATION_MERGE, m->weight[i], m->next < 2 * m->ratio && !sparse ? 0.8 : 0.99, BASIS_WEIGHTS, kind_name(m->kind)};
-		int rc = sparse ? fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, %.4g of values explained, density %.3g", isnan(m->weight[i]) ? "base" : "expert",
-					   m->n, 1 - m->ratio, m->density)
-				: fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, residual over rounding %.4g, next explanation %.4g",
-					   isnan(m->weight[i]) ? "base" : "parent", m->n, m->ratio, m->next);
+		int rc = sparse ? fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, %.4g of values explained%s", isnan(m->weight[i]) ? "base" : "expert",
+					   m->n, 1 - m->ratio, said(", density ", m->density).text)
+				: fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, residual over rounding %.4g%s",
+					   isnan(m->weight[i]) ? "base" : "parent", m->n, m->ratio, said(", next explanation ", m->next).text);
 		if (rc)
 			return rc;
 	}

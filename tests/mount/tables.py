@@ -121,6 +121,24 @@ def test_values_that_are_no_numbers(t):
     check('Which' not in text and 'are the same' in text and 'differ (' not in text, text)
 
 
+def test_evidence_of_what_is_known(t):
+    """`evidence`, why.txt and summary.txt hold no nan and no inf: what is not known is left out."""
+    lake = os.path.join(os.environ.get('TARN_SOURCE', '.'), 'tests/data/lake')
+    m = t.mount(lake).settle()
+    edges = 0
+    for model_ in os.listdir(m.path('all')):
+        if not os.path.exists(m.path('all', model_, 'lineage')):
+            continue
+        for row in rows(m.read('all', model_, 'lineage/parents.tsv'))[1]:
+            edges += 1
+            check(not re.search(rb'\b(nan|inf)\b', row[8]), model_, row[8])
+        check(not re.search(rb'\b(nan|inf)\b', m.read('all', model_, 'lineage/why.txt')), model_)
+        for other in os.listdir(m.path('diff', model_)):
+            text = m.read('diff', model_, other, 'summary.txt')
+            check(not re.search(rb'\b(nan|inf)\b', text), model_, text.decode())
+    check(edges > 10, edges)
+
+
 def zipped(path, method):
     """An .npz with an array of floats."""
     head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64, 64), }"
