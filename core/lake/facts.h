@@ -16,7 +16,8 @@
  * dtype is the element type that holds most parameters, by its short lower-case name: f64 f32 f16 bf16 f8_e4m3
  * f8_e5m2 i8 u8 bool …, of GGUF q4_0 q4_k iq2_xs mxfp4 …, of packed formats int8 (bitsandbytes, compressed-tensors)
  * nf4 fp4 gptq awq int4 fp8 mlx. `parameters` counts logical elements of all tensors (buffers too), `bytes` the
- * weight files that are read. `created` and `modified` are UTC, "2026-11-23T06:20:15Z".
+ * weight files that are read. `modified` (of the newest file) is UTC, "2026-11-23T06:20:15Z"; `created` is only ever
+ * declared.
  *
  * What is measured beats what is declared, which beats what is inferred. Declared values of keys that were
  * measured are kept as claims, whether they agree or not, for the audit.

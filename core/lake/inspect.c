@@ -13,21 +13,15 @@ static void put_author(struct looking *l)
 		facts_putn(&l->out->facts, "author", id, (size_t)(slash - id), FACT_INFERRED, NULL);
 }
 
+/* When it was created only documents can tell: a file's time is that of a download or a checkout. */
 static void put_times(struct looking *l)
 {
-	int64_t newest = 0, oldest = INT64_MAX;
+	int64_t newest = 0;
 
-	for (size_t i = 0; i < l->in->n_files; i++) {
-		const struct scan_file *file = &l->in->files[i];
-
-		newest = MAX(newest, file->id.mtime_ns);
-		if (file->kind == SCAN_WEIGHTS && file->id.mtime_ns > 0)
-			oldest = MIN(oldest, file->id.mtime_ns);
-	}
+	for (size_t i = 0; i < l->in->n_files; i++)
+		newest = MAX(newest, l->in->files[i].id.mtime_ns);
 	if (newest > 0)
 		facts_put_time(&l->out->facts, "modified", newest / 1000000000, FACT_MEASURED, NULL);
-	if (oldest < INT64_MAX)
-		facts_put_time(&l->out->facts, "created", oldest / 1000000000, FACT_INFERRED, NULL);
 }
 
 /* A base named without a relation: what the model is says it. A config that names the model itself says nothing. */

@@ -125,6 +125,7 @@ static void whole(void **state)
 	assert_int_equal(s.it.facts.flags, FACTS_CARD | FACTS_CONFIG | FACTS_TOKENIZER | FACTS_WEIGHTS);
 	is(&s, "path", "org/name");
 	is(&s, "author", "org");
+	is(&s, "created", NULL);	/* a time of a file is no such fact */
 	is(&s, "format", "safetensors");
 	is(&s, "dtype", "f16");		/* the config claims another */
 	is(&s, "layers", "2");
