@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs/tree.md tells every name and every table of the tree, as the sources have them.
+"""docs/tree.md tells every name and every table of the tree, and every word for a problem, as the sources have them.
 
     docs.py SOURCE_DIR
 """
@@ -9,6 +9,25 @@ import os, re, sys
 def text(top, *path):
     with open(os.path.join(top, *path), encoding="utf-8") as f:
         return f.read()
+
+
+# The calls that name a problem, and what a source's errors are called.
+PROBLEM = re.compile(r'(?:weights_warn|weights_hazard|facts_problem|add_problem|\bwarn|\bhazard)\([^;"{]*?"([a-z][a-z -]*)"|'
+                     r'Q_PROBLEM_ADD, e, "isss",[^;"]*(?:""[^;"]*)?"([a-z][a-z -]*)"|(?:case E\w+|default): return "([a-z ]+)";')
+
+
+def problems(top):
+    found = set()
+    for room in "format", "lake", "analysis", "job":
+        for f in sorted(os.listdir(os.path.join(top, "core", room))):
+            if not f.endswith(".c"):
+                continue
+            source = text(top, "core", room, f)
+            if f == "facts.c" or "case E" not in source:
+                found |= {w for m in PROBLEM.findall(source) for w in m if w}
+            else:
+                found |= {w for m in PROBLEM.findall(source) for w in m[:2] if w}
+    return found
 
 
 def main():
@@ -28,7 +47,11 @@ def main():
     for columns in sorted(tables):
         if columns not in said:
             missing.append(f"a table has the columns {columns}")
-    if len(patterns) < 20 or len(tables) < 5:
+    named = problems(top)
+    for word in sorted(named):
+        if f"`{word}`" not in said:
+            missing.append(f"a problem is called '{word}'")
+    if len(named) < 30 or len(patterns) < 20 or len(tables) < 5:
         missing.append("the sources could not be read")
     for m in missing:
         print(f"docs/tree.md says nothing of it: {m}", file=sys.stderr)

@@ -70,9 +70,21 @@ def toured(tarn, lines, scratch):
         subprocess.run([tarn, "umount", mnt], check=True, timeout=60)
 
 
+MEASURE = re.compile(r"\b\d+\.\d+\b")
+
+
 def without_measures(lines):
     """Confidences and distances may move a little when the method gets better; the story may not."""
     return [re.sub(r"\b\d+\.\d+( %)?|#+$", "#", re.sub(r" +", " ", line)) for line in lines]
+
+
+def far_off(lines, new):
+    """Lines whose numbers are no longer what they were, by more than a twentieth."""
+    for said, really in zip(lines, new):
+        pairs = zip(map(float, MEASURE.findall(said)), map(float, MEASURE.findall(really)))
+        if any(abs(x - y) > 0.05 * max(x, y) for x, y in pairs):
+            yield f"-{said}"
+            yield f"+{really}"
 
 
 def main():
@@ -88,6 +100,7 @@ def main():
             f.write("\n".join(new) + "\n")
         return 0
     changes = list(difflib.unified_diff(without_measures(lines), without_measures(new), "README.md says", "really", lineterm=""))
+    changes = changes or list(far_off(lines, new))
     print("\n".join(changes))
     return 1 if changes else 0
 
