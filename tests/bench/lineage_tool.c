@@ -250,9 +250,11 @@ int main(int argc, char **argv)
 	double t0 = now();
 	walk(&t, root, "");
 	double t1 = now();
-	uint64_t kept = 0;
-	for (size_t i = 0; i < t.n; i++)
+	uint64_t kept = 0, read = 0;
+	for (size_t i = 0; i < t.n; i++) {
 		kept += t.m[i].blob_len;
+		read += t.m[i].sig.bytes_read;
+	}
 	t.order = mem_array(t.n + 1, sizeof *t.order);
 	struct lineage_model *in = mem_array(t.n + 1, sizeof *in);
 	for (size_t i = 0; i < t.n; i++)
@@ -286,8 +288,9 @@ int main(int argc, char **argv)
 	}
 	if (sources)
 		write_sources(&t, &l, sources);
-	fprintf(stderr, "%zu models, %zu families, signatures %.2f s, %.1f kB each, lineage %.3f s (processor %.3f s); background z %.2f ± %.2f, largest %.2f of %llu\n",
-		t.n, l.n_families, t1 - t0, t.n ? (double)kept / 1e3 / (double)t.n : 0, wall, cpu, l.background.mean, l.background.sd,
+	fprintf(stderr, "%zu models, %zu families, signatures %.2f s, %.1f kB each, %.1f MB read, lineage %.3f s (processor %.3f s); background z %.2f ± %.2f, largest %.2f of %llu\n",
+		t.n, l.n_families, t1 - t0, t.n ? (double)kept / 1e3 / (double)t.n : 0,
+		(double)read / 1e6, wall, cpu, l.background.mean, l.background.sd,
 		l.background.largest, (unsigned long long)l.background.pairs);
 	for (size_t i = 0; i < l.n_problems; i++)
 		fprintf(stderr, "%s: %s: %s\n", t.m[t.order[l.problems[i].model]].id, l.problems[i].problem, l.problems[i].detail);
