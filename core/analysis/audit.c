@@ -143,7 +143,7 @@ static bool is_odd_only(const char *problem)
 {
 	static const char *const odd[] = {"wrong extension", "hole", "overlap", "trailing bytes",
 					  "large header", "unknown field", "odd metadata", "malformed front matter",
-					  "other weights"};
+					  "other weights", "no tensors"};
 	for (size_t i = 0; i < COUNT(odd); i++)
 		if (!strcmp(problem, odd[i]))
 			return true;

@@ -107,7 +107,7 @@ static int put_facet(struct catalog *c, struct facets_seen *f, const char *key, 
 	return catalog_do(c, Q_FACET_PUT, e, "ss", key, value);
 }
 
-/* A facet's value: lower case (ASCII), as by/ shows it. */
+/* A facet's value: lower case (ASCII), without control bytes, as by/ shows it. */
 static int join_facet(struct catalog *c, struct facets_seen *f, uint32_t id, const char *key, const char *value,
 		      struct err *e)
 {
@@ -117,9 +117,12 @@ static int join_facet(struct catalog *c, struct facets_seen *f, uint32_t id, con
 		low[n] = (char)tolower((unsigned char)value[n]);
 	while (n && value[n] && ((unsigned char)value[n] & 0xc0) == 0x80)	/* never cut a character in two */
 		n--;
-	low[n] = 0;
-	int r = put_facet(c, f, key, low, e);
-	return r < 0 ? r : catalog_do(c, Q_FACET_JOIN, e, "ssi", key, low, (int64_t)id);
+	cleanup_buf struct buf name = {0};
+	buf_text(&name, low, n);
+	if (buf_failed(&name))
+		return err_nomem(e);
+	int r = put_facet(c, f, key, name.data, e);
+	return r < 0 ? r : catalog_do(c, Q_FACET_JOIN, e, "ssi", key, name.data, (int64_t)id);
 }
 
 static bool is_later(const char *key)	/* comes with the lineage */

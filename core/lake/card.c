@@ -101,22 +101,79 @@ static const char *nth_character(const char *p, const char *end, uint64_t n)
 	return p;
 }
 
-/* YAML is text: bytes that are none become '_'. Returns the first of them, NULL when all is well. */
-static const char *make_text(char *p, char *end)
+static bool no_text(const char *p, const char *end, size_t *n)
 {
-	const char *first = NULL;
+	*n = utf8_len(p, (size_t)(end - p));
+	bool bad = !*n || (*n == 1 && (unsigned char)*p < ' ' && *p != '\n' && *p != '\r' && *p != '\t');
+	*n = bad ? 1 : *n;
+	return bad;
+}
 
-	while (p < end) {
-		size_t n = utf8_len(p, (size_t)(end - p));
-		bool bad = !n || (n == 1 && (unsigned char)*p < ' ' && *p != '\n' && *p != '\r' && *p != '\t');
+/*
+ * YAML is text: while it is parsed, a byte that is none is a character for private use, U+10FE00 and the byte, and a
+ * byte again in the values. The text moves into the arena. *first: the first such byte, NULL when all is well. -ENOMEM.
+ */
+static int make_text(struct arena *a, const char **from, const char **to, const char **first)
+{
+	size_t bad = 0, n;
+	char *out, *at;
 
-		if (bad && !first)
-			first = p;
-		if (bad)
-			*p = '_';
-		p += bad ? 1 : n;
+	*first = NULL;
+	for (const char *p = *from; p < *to; p += n)
+		bad += no_text(p, *to, &n);
+	out = at = arena_array(a, (size_t)(*to - *from) + 3 * bad + 1, 1);
+	if (!out)
+		return -ENOMEM;
+	for (const char *p = *from; p < *to; p += n) {
+		unsigned char c = (unsigned char)*p;
+
+		if (!no_text(p, *to, &n)) {
+			at = mempcpy(at, p, n);
+			continue;
+		}
+		if (!*first)
+			*first = at;
+		*at++ = '\xf4';
+		*at++ = '\x8f';
+		*at++ = (char)(0xb8 + (c >> 6));
+		*at++ = (char)(0x80 + (c & 0x3f));
 	}
-	return first;
+	*from = out;
+	*to = at;
+	return 0;
+}
+
+static size_t bytes_again(const char *text, size_t len)
+{
+	char *to = (char *)text;	/* the parser's copy, in our arena */
+
+	len = strnlen(text, len);	/* an alias that was met before is shorter now */
+	for (size_t i = 0; i < len;) {
+		const unsigned char *p = (const unsigned char *)text + i;
+
+		if (p[0] == 0xf4 && p[1] == 0x8f && p[2] >= 0xb8 && p[2] < 0xbc && (p[3] & 0xc0) == 0x80) {
+			unsigned char c = (unsigned char)((p[2] - 0xb8) << 6 | (p[3] & 0x3f));
+
+			*to++ = (char)(c ? c : '_');
+			i += 4;
+		} else {
+			*to++ = text[i++];
+		}
+	}
+	*to = 0;
+	return (size_t)(to - text);
+}
+
+static void restore(struct value *v)
+{
+	if (v->kind == VALUE_STRING)
+		v->str.len = bytes_again(v->str.s, v->str.len);
+	for (size_t i = 0; v->kind == VALUE_ARRAY && i < v->arr.n; i++)
+		restore(&v->arr.items[i]);
+	for (size_t i = 0; v->kind == VALUE_OBJECT && i < v->obj.n; i++) {
+		bytes_again(v->obj.items[i].key, strlen(v->obj.items[i].key));
+		restore(&v->obj.items[i].value);
+	}
 }
 
 /* The last line before `at` that begins a top-level entry. */
@@ -161,7 +218,7 @@ static int said(struct card *c, char *detail, struct err *e)
 	return detail ? 0 : err_nomem(e);
 }
 
-static int not_yaml(struct card *c, struct arena *a, const char *text, const struct front *f, const struct err *why,
+static int not_yaml(struct card *c, struct arena *a, const struct front *f, size_t line, const struct err *why,
 		    struct err *e)
 {
 	const char *at = nth_character(f->from, f->to, why->pos == ERR_NOPOS ? 0 : why->pos), *msg = why->msg;
@@ -169,17 +226,37 @@ static int not_yaml(struct card *c, struct arena *a, const char *text, const str
 
 	if (!strncmp(msg, "not YAML at line", 16) && strstr(msg, ": "))	/* its line counts from the front matter */
 		msg = strstr(msg, ": ") + 2;
-	r = said(c, arena_printf(a, "line %zu: not YAML: %s", line_of(text, at), msg), e);
+	r = said(c, arena_printf(a, "line %zu: not YAML: %s", line - 1 + line_of(f->from, at), msg), e);
 	return r ? r : salvage(c, a, f, at, e);
+}
+
+static int parse_front(struct card *c, struct arena *a, const struct front *f, const char *bad, size_t line,
+		       struct err *e)
+{
+	struct value_limits lim = {.depth = 32, .count = 100000};
+	struct err why = ERR_INIT;
+	int r = yaml_parse(a, f->from, (size_t)(f->to - f->from), &lim, &c->front, &why);
+
+	if (r == -ENOMEM)
+		return err_nomem(e);
+	if (r)
+		return not_yaml(c, a, f, line, &why, e);
+	if (c->front.kind != VALUE_OBJECT && c->front.kind != VALUE_NULL) {
+		c->front = (struct value){.kind = VALUE_NULL};
+		return said(c, arena_printf(a, "line %zu: expected keys and values", line), e);
+	}
+	if (bad)
+		return said(c, arena_printf(a, "line %zu: not UTF-8 text", line - 1 + line_of(f->from, bad)), e);
+	if (f->open)
+		return said(c, arena_printf(a, "the --- of line %zu is never closed", line - 1), e);
+	return 0;
 }
 
 int card_parse(struct card *c, struct arena *a, const char *raw, size_t len, struct err *e)
 {
-	struct value_limits lim = {.depth = 32, .count = 100000};
-	struct err why = ERR_INIT;
 	struct front f;
 	const char *bad;
-	char *text;
+	size_t line;
 	int r;
 
 	*c = (struct card){.body = raw, .body_len = len, .front = {.kind = VALUE_NULL}};
@@ -187,23 +264,11 @@ int card_parse(struct card *c, struct arena *a, const char *raw, size_t len, str
 		return 0;
 	c->body = f.body;
 	c->body_len = (size_t)(raw + len - f.body);
-	if (!(text = arena_strndup(a, raw, (size_t)(f.to - raw))))
+	line = line_of(raw, f.fence) + 1;
+	if (make_text(a, &f.from, &f.to, &bad))
 		return err_nomem(e);
-	f.from = text + (f.from - raw);
-	f.to = text + (f.to - raw);
-	bad = make_text(text + (f.from - (const char *)text), text + (f.to - (const char *)text));
-	r = yaml_parse(a, f.from, (size_t)(f.to - f.from), &lim, &c->front, &why);
-	if (r == -ENOMEM)
-		return err_nomem(e);
-	if (r)
-		return not_yaml(c, a, text, &f, &why, e);
-	if (c->front.kind != VALUE_OBJECT && c->front.kind != VALUE_NULL) {
-		c->front = (struct value){.kind = VALUE_NULL};
-		return said(c, arena_printf(a, "line %zu: expected keys and values", line_of(text, f.from)), e);
-	}
-	if (bad)
-		return said(c, arena_printf(a, "line %zu: not UTF-8 text", line_of(text, bad)), e);
-	if (f.open)
-		return said(c, arena_printf(a, "the --- of line %zu is never closed", line_of(raw, f.fence)), e);
-	return 0;
+	r = parse_front(c, a, &f, bad, line, e);
+	if (!r && bad)
+		restore(&c->front);
+	return r;
 }

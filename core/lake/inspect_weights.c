@@ -289,6 +289,8 @@ static int measure(struct looking *l, struct err *e)
 	if (r < 0)
 		return r;
 	put_findings(l, &out->weights);
+	if (!out->weights.n_tensors)
+		facts_problem(&out->facts, out->weights.files[0].path, "no tensors", "nothing in it is a tensor");
 	canon_hints_from(&out->hints, l->config, &out->weights.meta);
 	if (out->hints.architecture) {	/* of a document that goes away */
 		out->hints.architecture = arena_strdup(&out->facts.arena, out->hints.architecture);

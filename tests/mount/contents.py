@@ -253,6 +253,21 @@ def test_names_as_they_are(t):
     same(json.loads(m.read('models/ lead/metadata.json'))['path'], ' lead', 'metadata.json')
 
 
+def test_bytes_that_are_no_text(t):
+    """From a card into what is generated: escaped everywhere, and told apart."""
+    lake = t.lake()
+    model(lake, 'esc', 1, '---\nlicense: "a\\x1bb\\x85c"\n---\n')
+    model(lake, 'raw', 2)
+    write(os.path.join(lake, 'raw/README.md'), b'---\nlicense: m\xffit\n---\n')
+    m = t.mount(lake).settle()
+    same(m.read('models/esc/metadata/license'), b'a\\x1Bb\\xC2\\x85c\n', 'metadata')
+    same(m.read('models/raw/metadata/license'), b'm\\xFFit\n', 'no UTF-8')
+    names = sorted(os.listdir(m.path('by/license').encode()))
+    same([n for n in names if n != b'_none'], [b'a\\x1Bb\\xC2\\x85c', b'm\\xFFit'], 'by/license')
+    for n in names[:2]:
+        same(len(os.listdir(m.path('by/license').encode() + b'/' + n)), 1, n)
+
+
 def test_many_handles(t):
     """Old handles keep what they opened, at their own places."""
     lake = lake_of(t, 1)

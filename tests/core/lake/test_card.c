@@ -55,7 +55,7 @@ static void fronts(void **state)
 		{"---\nlicense: mit\nlanguage: [\nen: : x\n---\nbody", "mit", "line", "body"},
 		{"---\n- a\n- b\n---\nbody", NULL, "line 2", "body"},
 		{"---\njust words\n---\nbody", NULL, "line 2", "body"},
-		{"---\nlicense: \xff\n---\nbody", "_", "line 2", "body"},
+		{"---\nlicense: m\xffit\n---\nbody", "m\xff" "it", "line 2", "body"},
 		{"---\na: &x [1]\nlicense: mit\nb: *x\n---\nbody", "mit", "line 4", "body"},
 		{"---\n\xc3\xa4: \xc3\xb6\nlicense: mit\nb: *x\n---\nbody", "mit", "line 4", "body"},
 		{"---\n{{{{{{\n---\nbody", NULL, "line", "body"},

@@ -344,6 +344,20 @@ static void containers(void **state)
 	temp_release(&t);
 }
 
+static void no_tensors(void **state)
+{
+	struct seen s = {0};
+	struct temp t;
+	(void)state;
+
+	temp_init(&t);
+	put_weights(&t, "m/model.safetensors", "");
+	look(&s, &t, "m");
+	problem(&s, "model.safetensors", "no tensors", "nothing in it");
+	done(&s);
+	temp_release(&t);
+}
+
 /* Names decide what one model is; what its other containers hold is told from their headers. */
 static void other_weights(void **state)
 {
@@ -552,7 +566,7 @@ int main(void)
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),
 		cmocka_unit_test(odd_files),
-		cmocka_unit_test(containers), cmocka_unit_test(other_weights),
+		cmocka_unit_test(containers), cmocka_unit_test(other_weights), cmocka_unit_test(no_tensors),
 		cmocka_unit_test(external_data),
 		cmocka_unit_test(base_named_without_relation),
 		cmocka_unit_test(faults),
