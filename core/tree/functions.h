@@ -59,6 +59,8 @@ RENDER(render_readme);
 LIST(list_export_model); LOOKUP(lookup_export_model); TARGET(target_export_file); SIZE(size_export);
 READY(ready_export_tensors); RENDER(prepare_export_tensors);
 LIST(list_export_tensors); LOOKUP(lookup_export_tensors); SIZE(size_export_npy);
+READY(ready_export_delta); RENDER(prepare_export_delta);
+int measure_delta(struct render *r, const struct view_model *other);
 LIST(list_export_delta); LOOKUP(lookup_export_delta); SIZE(size_export_delta);
 uint64_t guess_export_delta(struct tree *t, struct view *v, struct node n);
 RENDER(render_export_config);

@@ -4,6 +4,7 @@
  */
 #include "core/analysis/export.h"
 #include "core/base/mem.h"
+#include "core/job/index.h"
 #include "core/job/store.h"
 #include "core/tree/flat.h"
 #include "core/tree/functions.h"
@@ -187,6 +188,43 @@ int64_t size_export_npy(struct tree *t, struct view *v, struct node n)
 
 /* --- export/FLATID/delta/: against its parents; any other by name --- */
 
+/* -1: not looked at yet; 0: there is none. */
+static int64_t delta_size(struct tree *t, uint32_t model, uint32_t other)
+{
+	return catalog_number(tree_catalog(t), Q_EXPORT_DELTA_SIZE, -1, "ii", (int64_t)model, (int64_t)other);
+}
+
+/* The ith parent on whose delta's size is not known, or the number of parents. */
+static size_t unmeasured(struct tree *t, uint32_t model, const struct ids *parents, size_t i)
+{
+	while (i < parents->n && delta_size(t, model, parents->id[i]) >= 0)
+		i++;
+	return i;
+}
+
+/* Listed or looked up, a parent's delta has its size. */
+bool ready_export_delta(struct tree *t, struct view *v, struct node n, const char *name)
+{
+	struct ids parents = {0};
+	if (!index_lineage_known(tree_index(t), v))
+		return name != NULL;
+	bool ready = kin_collect(t, v, n.model, KIN_PARENTS, &parents) < 0 || unmeasured(t, n.model, &parents, 0) == parents.n;
+	ids_release(&parents);
+	return ready;
+}
+
+int prepare_export_delta(struct render *r)
+{
+	struct ids parents = {0};
+	int rc = need_lineage(r);
+	if (!rc)
+		rc = kin_collect(r->tree, r->view, r->model->id, KIN_PARENTS, &parents);
+	for (size_t i = 0; !rc && (i = unmeasured(r->tree, r->model->id, &parents, i)) < parents.n; i++)
+		rc = measure_delta(r, view_by_id(r->view, parents.id[i]));
+	ids_release(&parents);
+	return rc;
+}
+
 static int delta_entry(struct tree *t, struct view *v, uint32_t model, uint32_t other, struct tree_attr *a)
 {
 	return node_attr(t, v, (struct node){.kind = KIND_EXPORT_DELTA, .x = other, .model = model}, a);
@@ -236,9 +274,10 @@ uint64_t guess_export_delta(struct tree *t, struct view *v, struct node n)
 	return own > 0 && own < INT64_MAX / 8 ? (uint64_t)own * 8 : UINT32_MAX;
 }
 
-/* Told by both headers: known once it has been opened. */
+/* Told by both headers: known once it has been opened, and of parents when they are listed. */
 int64_t size_export_delta(struct tree *t, struct view *v, struct node n)
 {
 	(void)v;
-	return catalog_number(tree_catalog(t), Q_EXPORT_DELTA_SIZE, -EAGAIN, "ii", (int64_t)n.model, (int64_t)n.x);
+	int64_t size = delta_size(t, n.model, n.x);
+	return size > 0 ? size : -EAGAIN;
 }

@@ -72,8 +72,10 @@ static int open_with(struct render *r, int (*planned)(struct render *r, struct s
 	if (!*s)
 		return err_nomem(r->err);
 	int rc = planned(r, *s);
-	if (rc < 0)
+	if (rc < 0) {
 		source_free(*s);
+		*s = NULL;
+	}
 	return rc;
 }
 
@@ -105,6 +107,31 @@ int open_export_npy(struct render *r, struct tree_file **f)
 	return err_set(r->err, ESTALE, "the model has no such tensor any more");
 }
 
+static int keep_size(struct render *r, uint64_t size, struct err *e)
+{
+	return catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, e, "iii", (int64_t)r->model->id, (int64_t)r->other->id,
+			  (int64_t)size);
+}
+
+/* Both headers tell it. Where one cannot be read it is kept that there is none: opening will say why. */
+int measure_delta(struct render *r, const struct view_model *other)
+{
+	struct err unread = ERR_INIT, *e = r->err;
+	struct source *s;
+	r->other = other;
+	r->err = &unread;
+	int rc = open_with(r, plan_delta, &s);
+	r->err = e;
+	if (rc == -ECANCELED || rc == -ENOMEM) {
+		*e = unread;
+		return rc;
+	}
+	rc = keep_size(r, rc < 0 ? 0 : s->x.size, e);
+	if (s)
+		source_free(s);
+	return rc;
+}
+
 int open_export_delta(struct render *r, struct tree_file **f)
 {
 	struct source *s;
@@ -112,7 +139,6 @@ int open_export_delta(struct render *r, struct tree_file **f)
 	if (rc < 0)
 		return rc;
 	/* A catalog that cannot be written costs only the keeping. */
-	catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, NULL, "iii", (int64_t)r->model->id, (int64_t)r->other->id,
-		   (int64_t)s->x.size);
+	keep_size(r, s->x.size, NULL);
 	return give(r, s, s->x.size, f);
 }

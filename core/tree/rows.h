@@ -112,7 +112,8 @@ ROW(EXPORT_TENSORS, "export/FLATID/tensors", EXPORT_MODEL, ROW_DIR | ROW_COMPUTE
 ROW(EXPORT_NPY, "export/FLATID/tensors/NAME.npy", EXPORT_TENSORS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | M, VIEW_WEIGHTS, 0,
 	.open = open_export_npy, .size = size_export_npy)
 ROW(EXPORT_DELTAS, "export/FLATID/delta", EXPORT_MODEL, ROW_DIR | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, VIEW_WEIGHTS, 0,
-	.list = list_export_delta, .lookup = lookup_export_delta, .ready = ready_lineage_list, .prepare = prepare_lineage)
+	.list = list_export_delta, .lookup = lookup_export_delta, .ready = ready_export_delta,
+	.prepare = prepare_export_delta)
 ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS, ROW_HIDDEN | ROW_WORK | ROW_STREAM | ROW_EXACT_SIZE | ROW_PAIR | M,
 	VIEW_WEIGHTS, 0, .open = open_export_delta, .size = size_export_delta,
 	.guess = guess_export_delta)

@@ -226,6 +226,21 @@ def test_estimates(t):
     check(total < 25e6, f'three models of half a megabyte look like {total} bytes')
 
 
+def test_sizes_of_exports(t):
+    """What is exported has its exact size before any open: models and tensors by their headers, what is more than a
+    parent by both."""
+    m = t.mount(os.path.join(os.environ.get('TARN_SOURCE', '.'), 'tests/data/lake')).settle()
+    seen = 0
+    for d, _, files in os.walk(m.path('export')):
+        for path in (os.path.join(d, f) for f in files if f.endswith('.safetensors') or '/tensors' in d):
+            if os.path.islink(path):
+                continue
+            before = os.stat(path).st_size
+            same(before, len(m.read(path)), path)
+            seen += '/delta/' in path
+    check(seen > 10, seen, 'deltas')
+
+
 def test_one_value_files(t):
     """metadata/KEY: the exact size at once, the value and a newline."""
     m = t.mount(lake_of(t, 1)).settle()
