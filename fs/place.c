@@ -61,17 +61,22 @@ static bool below(const char *path, const char *dir)
 	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
 }
 
+static int check_in_lake(const struct place *p, const char *path, struct err *e)
+{
+	for (size_t i = 0; i < p->n_lakes; i++)
+		if (below(path, p->lakes[i]))
+			return err_set(e, EINVAL, "cannot mount on '%.150s': it lies in the lake '%.150s', where "
+				       "nothing is ever written; choose a directory outside", path, p->lakes[i]);
+	return 0;
+}
+
 static int check_nesting(const struct place *p, struct err *e)
 {
-	for (size_t i = 0; i < p->n_lakes; i++) {
-		if (below(p->point, p->lakes[i]))
-			return err_set(e, EINVAL, "cannot mount on '%.150s': it lies in the lake '%.150s', where "
-				       "nothing is ever written; choose a directory outside", p->point, p->lakes[i]);
-		if (below(p->lakes[i], p->point))
+	for (size_t i = 0; i < p->n_lakes; i++)
+		if (below(p->lakes[i], p->point) && !below(p->point, p->lakes[i]))
 			return err_set(e, EINVAL, "cannot mount on '%.150s': the lake '%.150s' lies in it and would be "
 				       "hidden; choose another directory", p->point, p->lakes[i]);
-	}
-	return 0;
+	return check_in_lake(p, p->point, e);
 }
 
 /* The real path of the directory above, where `path` itself is not there. */
@@ -90,9 +95,9 @@ static int check_point(struct place *p, const char *path, struct err *e)
 {
 	struct stat st;
 	struct mounted m;
-	int r = mounted_path(path, p->point);
-	if (r == -ENOENT && would_lie(path, p->point) && check_nesting(p, e))
-		return -EINVAL;	/* making it would not help */
+	int in, r = mounted_path(path, p->point);
+	if (r == -ENOENT && would_lie(path, p->point) && (in = check_in_lake(p, p->point, e)))
+		return in;	/* making it would not help */
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "cannot mount on '%.150s': expected a directory, found nothing; make it: "
 			       "mkdir -p '%.100s'",

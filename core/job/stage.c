@@ -222,7 +222,8 @@ static void turn(struct chunk *k)
 	k->f = f;
 	k->n_last = k->n;
 	k->before += k->n;
-	k->n = k->done = 0;
+	k->n = 0;
+	k->done = 0;
 }
 
 static int stage_chunks(struct chunk *k, struct view *v, struct err *e)
