@@ -70,7 +70,7 @@ int open_export_npy(struct render *r, struct tree_file **f);
 int open_export_delta(struct render *r, struct tree_file **f);
 /* guess.c */
 GUESS(guess_tensors); GUESS(guess_statistics); GUESS(guess_sources); GUESS(guess_diff); GUESS(guess_signature);
-GUESS(guess_export); GUESS(guess_documents); GUESS(guess_evaluations); GUESS(guess_problems); GUESS(guess_lake);
+GUESS(guess_export); GUESS(guess_documents); GUESS(guess_evaluations); GUESS(guess_problems); GUESS(guess_lake); GUESS(guess_kin);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
 RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);

@@ -71,3 +71,11 @@ uint64_t guess_lake(struct tree *t, struct view *v, struct node n)
 	(void)t, (void)n;
 	return 65536 + (uint64_t)v->pool_len * 8 + (uint64_t)v->n * 1024;
 }
+
+/* Of a model's kin, who may be all of the lake. */
+uint64_t guess_kin(struct tree *t, struct view *v, struct node n)
+{
+	(void)t;
+	uint64_t most = rows[n.kind].estimate, all = 8192 + (uint64_t)v->pool_len * 8 + (uint64_t)v->n * 1536;
+	return MIN(most, all);
+}

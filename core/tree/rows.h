@@ -40,10 +40,14 @@ ROW(DECLARED, "models/ID/lineage/declared.tsv", LINEAGE, ROW_LAKE | ROW_LINEAGE 
 ROW(SOURCES, "models/ID/lineage/sources.tsv", LINEAGE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_sources,
 	.guess = guess_sources)
 ROW(WHY, "models/ID/lineage/why.txt", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 16384, .render = render_why)
-ROW(TREE_TXT, "models/ID/lineage/tree.txt", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_tree)
-ROW(GRAPH_DOT, "models/ID/lineage/graph.dot", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_graph_dot)
-ROW(GRAPH_SVG, "models/ID/lineage/graph.svg", LINEAGE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | M, VIEW_WEIGHTS, 1 << 20, .render = render_graph_svg, .applies = has_graphviz)
-ROW(LINEAGE_JSON, "models/ID/lineage/lineage.json", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_lineage_json)
+ROW(TREE_TXT, "models/ID/lineage/tree.txt", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_tree,
+	.guess = guess_kin)
+ROW(GRAPH_DOT, "models/ID/lineage/graph.dot", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_graph_dot,
+	.guess = guess_kin)
+ROW(GRAPH_SVG, "models/ID/lineage/graph.svg", LINEAGE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | M, VIEW_WEIGHTS, 1 << 20, .render = render_graph_svg, .applies = has_graphviz,
+	.guess = guess_kin)
+ROW(LINEAGE_JSON, "models/ID/lineage/lineage.json", LINEAGE, ROW_LAKE | ROW_LINEAGE | M, VIEW_WEIGHTS, 65536, .render = render_lineage_json,
+	.guess = guess_kin)
 ROW(NEIGHBOURS, "models/ID/neighbours", MODEL, ROW_DIR | M, VIEW_WEIGHTS, 0)
 ROW(NEIGHBOURS_WEIGHTS, "models/ID/neighbours/weights.tsv", NEIGHBOURS, ROW_LAKE | ROW_WORK | ROW_SIGNATURES | T | M, VIEW_WEIGHTS, 4096, .render = render_neighbours)
 ROW(TO_EXACT, "models/ID/exact", MODEL, ROW_LINK | M, VIEW_WEIGHTS, 0, .target = target_part)
@@ -74,10 +78,14 @@ ROW(FAMILY, "families/FLATID", FAMILIES, ROW_DIR | ROW_HIDDEN | ROW_LAKE | M, 0,
 ROW(FAMILY_MEMBERS, "families/FLATID/members", FAMILY, ROW_DIR | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, 0, 0,
 	.list = list_members, .lookup = lookup_members, .ready = ready_families, .prepare = prepare_lineage)
 ROW(FAMILY_LINK, "families/FLATID/members/FLATID", FAMILY_MEMBERS, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_member)
-ROW(FAMILY_TREE, "families/FLATID/tree.txt", FAMILY, ROW_LAKE | ROW_LINEAGE | M, 0, 65536, .render = render_family_tree)
-ROW(FAMILY_DOT, "families/FLATID/graph.dot", FAMILY, ROW_LAKE | ROW_LINEAGE | M, 0, 65536, .render = render_family_dot)
-ROW(FAMILY_SVG, "families/FLATID/graph.svg", FAMILY, ROW_LAKE | ROW_WORK | ROW_LINEAGE | M, 0, 1 << 20, .render = render_family_svg, .applies = has_graphviz)
-ROW(FAMILY_LINEAGE, "families/FLATID/lineage.tsv", FAMILY, ROW_LAKE | ROW_LINEAGE | T | M, 0, 65536, .render = render_family_lineage)
+ROW(FAMILY_TREE, "families/FLATID/tree.txt", FAMILY, ROW_LAKE | ROW_LINEAGE | M, 0, 65536, .render = render_family_tree,
+	.guess = guess_kin)
+ROW(FAMILY_DOT, "families/FLATID/graph.dot", FAMILY, ROW_LAKE | ROW_LINEAGE | M, 0, 65536, .render = render_family_dot,
+	.guess = guess_kin)
+ROW(FAMILY_SVG, "families/FLATID/graph.svg", FAMILY, ROW_LAKE | ROW_WORK | ROW_LINEAGE | M, 0, 1 << 20, .render = render_family_svg, .applies = has_graphviz,
+	.guess = guess_kin)
+ROW(FAMILY_LINEAGE, "families/FLATID/lineage.tsv", FAMILY, ROW_LAKE | ROW_LINEAGE | T | M, 0, 65536, .render = render_family_lineage,
+	.guess = guess_kin)
 
 ROW(EXACT, "exact", ROOT, ROW_DIR, 0, 0, .list = list_exact, .lookup = lookup_exact)
 ROW(EXACT_MODEL, "exact/FLATID", EXACT, ROW_DIR | ROW_HIDDEN | M, VIEW_WEIGHTS, 0)

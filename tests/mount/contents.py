@@ -223,7 +223,7 @@ def test_estimates(t):
     m = t.mount(small_one).settle()
     small, total = estimates(m, 'models', 'exact', 'export')
     check(not small, '\n'.join(small))
-    check(total < 25e6, f'three models of half a megabyte look like {total} bytes')
+    check(total < 8e6, f'three models of half a megabyte look like {total} bytes')
 
 
 def test_sizes_of_exports(t):
