@@ -31,10 +31,9 @@ static enum match match_of(const struct fam *f, const struct lineage_edge *d, ui
 
 static int edge_sources(struct fam *f, const struct lineage_edge *d, uint32_t c, uint32_t p, struct err *e)
 {
-	uint32_t last = LINEAGE_NONE;
 	for (size_t i = 0; i < f->v.slots; i++) {
 		const struct sigpart *pc = fam_part(f, c, i), *pp = fam_part(f, p, i);
-		if (!pc || pc->flags & SIGPART_INTEGER || pc->tensor == last)
+		if (!pc || pc->flags & SIGPART_INTEGER)
 			continue;
 		struct lineage_source s = {.child = d->child, .tensor = pc->tensor, .source = pp ? d->parent : LINEAGE_NONE,
 					   .source_tensor = pp ? pp->tensor : LINEAGE_NONE, .weight = d->weight, .match = MATCH_NEW, .distance = 1};
