@@ -11,6 +11,7 @@
 enum {
 	BRUTE_MAX = 3000,	/* models up to which all pairs are looked at */
 	TABLES = 24,		/* a block */
+	BATCH = 8,		/* tables made at a time; divides TABLES */
 	PROJECTED = 16,		/* coordinates summed for one bit */
 	REPRESENTATIVES = 24,	/* of a bucket */
 	BACKGROUND_PAIRS = 64,
@@ -149,32 +150,61 @@ static unsigned bits_for(size_t n)
 	return bits;
 }
 
+/* Tables of one batch, made on all threads: which block and table each is, and its models in the order of their buckets. */
+struct batch {
+	const struct lineage_input *in;
+	unsigned first, bits;
+	struct keyed *k[BATCH];
+	size_t n[BATCH];
+};
+
+static int fill_table(void *arg, size_t at)
+{
+	struct batch *t = arg;
+	unsigned table = (t->first + (unsigned)at) % TABLES;
+	int block = (int)((t->first + (unsigned)at) / TABLES);
+	size_t n = 0;
+	for (uint32_t i = 0; i < t->in->n; i++) {
+		const struct sketch *s = t->in->models[i].sketch;
+		if (takes_part(&t->in->models[i]) && s->scale[block] > 0)
+			t->k[at][n++] = (struct keyed){bucket_of(s, block, table, t->bits), hash64(s->v, sizeof s->v, table), i};
+	}
+	qsort(t->k[at], n, sizeof *t->k[at], cmp_keyed);
+	t->n[at] = n;
+	return 0;
+}
+
+static int meet_in_table(struct search *s, const struct keyed *k, size_t n, struct err *e)
+{
+	for (size_t i = 0, j; i < n; i = j) {
+		for (j = i + 1; j < n && k[j].key == k[i].key; j++)
+			;
+		int rc = meet(s, k + i, j - i, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int by_buckets(struct search *s, const struct cancel *cancel, struct err *e)
 {
 	const struct lineage_input *in = s->in;
-	cleanup_free struct keyed *k = mem_array(in->n + 1, sizeof *k);
+	cleanup_free struct keyed *k = mem_array(BATCH * (in->n + 1), sizeof *k);
 	if (!k)
 		return err_nomem(e);
-	unsigned bits = bits_for(in->n);
-	for (int block = 0; block < SKETCH_BLOCKS; block++)
-		for (unsigned t = 0; t < TABLES; t++) {
-			if (cancel_asked(cancel))
-				return err_set(e, ECANCELED, "asked to stop");
-			size_t n = 0;
-			for (uint32_t i = 0; i < in->n; i++) {
-				const struct sketch *sk = in->models[i].sketch;
-				if (takes_part(&in->models[i]) && sk->scale[block] > 0)
-					k[n++] = (struct keyed){bucket_of(sk, block, t, bits), hash64(sk->v, sizeof sk->v, t), i};
-			}
-			qsort(k, n, sizeof *k, cmp_keyed);
-			for (size_t i = 0, j; i < n; i = j) {
-				for (j = i + 1; j < n && k[j].key == k[i].key; j++)
-					;
-				int rc = meet(s, k + i, j - i, e);
-				if (rc)
-					return rc;
-			}
+	struct batch t = {.in = in, .bits = bits_for(in->n)};
+	for (size_t i = 0; i < BATCH; i++)
+		t.k[i] = k + i * (in->n + 1);
+	for (; t.first < SKETCH_BLOCKS * TABLES; t.first += BATCH) {
+		if (cancel_asked(cancel))
+			return err_set(e, ECANCELED, "asked to stop");
+		pool_for(in->threads ? in->threads : pool_cores(), BATCH, fill_table, &t);
+		for (size_t i = 0; i < BATCH; i++) {
+			int rc = meet_in_table(s, t.k[i], t.n[i], e);
+			if (rc)
+				return rc;
 		}
+	}
 	return 0;
 }
 

@@ -113,21 +113,22 @@ static int stored_bits(const struct fam *f, uint32_t m)
 	return bits;
 }
 
-static void hash_models(struct fam *f)
+static int hash_model(void *arg, size_t m)
 {
-	for (uint32_t m = 0; m < f->n; m++) {
-		const struct signature *s = &f->sig[m];
-		uint64_t values = 1, types = 1;
-		for (size_t i = 0; i < s->n_parts; i++) {
-			const struct sigpart *p = &s->parts[i];
-			uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->rows, p->cols, p->content, p->grid};
-			values = hash64(p->v, (size_t)p->nr * p->nc * sizeof *p->v, hash64(facts, sizeof facts, values));
-			types = hash_mix(types ^ p->dtype);
-			f->node[m].quantised |= (p->flags & SIGPART_QUANTISED) != 0;
-		}
-		f->node[m].values = values;
-		f->node[m].types = types;
+	struct fam *f = arg;
+	const struct signature *s = &f->sig[m];
+	uint64_t values = 1, types = 1;
+	for (size_t i = 0; i < s->n_parts; i++) {
+		const struct sigpart *p = &s->parts[i];
+		uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->rows, p->cols, p->content,
+				    p->grid};
+		values = hash64(p->v, (size_t)p->nr * p->nc * sizeof *p->v, hash64(facts, sizeof facts, values));
+		types = hash_mix(types ^ p->dtype);
+		f->node[m].quantised |= (p->flags & SIGPART_QUANTISED) != 0;
 	}
+	f->node[m].values = values;
+	f->node[m].types = types;
+	return 0;
 }
 
 static int find_duplicates(struct fam *f, struct err *e)
@@ -293,6 +294,34 @@ static bool widened(const struct fam *f, uint32_t b, uint32_t a)
 	return sa == bits && sb != bits ? true : sa != bits && sb == bits ? false : sb != sa ? sb > sa : b > a;
 }
 
+struct deriving { const struct fam *f; uint32_t *parent; struct derivation *how; };
+
+/* The best explanation of one member out of another. */
+static int derive_one(void *arg, size_t at)
+{
+	const struct deriving *j = arg;
+	const struct fam *f = j->f;
+	uint32_t c = (uint32_t)at, *parent = &j->parent[c];
+	*parent = UINT32_MAX;
+	if (f->node[c].state != NODE_TRUNK || f->node[c].quantised)
+		return 0;
+	for (uint32_t p = 0; p < f->n; p++) {
+		if (p == c || !fam_live(f, p) || f->node[p].quantised)
+			continue;
+		struct derivation d = derive(f, c, p);
+		if (!d.holds || d.shrunk)
+			continue;
+		bool lossless = !d.lost && !d.zeros && !d.extended && !d.dropped;
+		if (lossless && !widened(f, c, p))
+			continue;
+		if (*parent == UINT32_MAX || better(f, &d, p, &j->how[c], *parent)) {
+			*parent = p;
+			j->how[c] = d;
+		}
+	}
+	return 0;
+}
+
 static int find_derived(struct fam *f, struct err *e)
 {
 	(void)e;
@@ -300,25 +329,8 @@ static int find_derived(struct fam *f, struct err *e)
 	cleanup_free struct derivation *how = mem_array(f->n, sizeof *how);
 	if (!parent || !how)
 		return -ENOMEM;
-	for (uint32_t c = 0; c < f->n; c++) {
-		parent[c] = UINT32_MAX;
-		if (f->node[c].state != NODE_TRUNK || f->node[c].quantised)
-			continue;
-		for (uint32_t p = 0; p < f->n; p++) {
-			if (p == c || !fam_live(f, p) || f->node[p].quantised)
-				continue;
-			struct derivation d = derive(f, c, p);
-			if (!d.holds || d.shrunk)
-				continue;
-			bool lossless = !d.lost && !d.zeros && !d.extended && !d.dropped;
-			if (lossless && !widened(f, c, p))
-				continue;
-			if (parent[c] == UINT32_MAX || better(f, &d, p, &how[c], parent[c])) {
-				parent[c] = p;
-				how[c] = d;
-			}
-		}
-	}
+	struct deriving j = {f, parent, how};
+	pool_for(fam_threads(f), f->n, derive_one, &j);
 	for (uint32_t c = 0; c < f->n; c++) {	/* pruned by half, also seen from the same model pruned by a third: from the model itself */
 		uint32_t p = parent[c], q = p == UINT32_MAX ? p : parent[p];
 		if (q == UINT32_MAX || q == c || !how[c].zeros || !how[p].zeros)
@@ -404,7 +416,7 @@ int quantised_find(struct fam *f, struct err *e)
 
 int exact_find(struct fam *f, struct err *e)
 {
-	hash_models(f);
+	pool_for(fam_threads(f), f->n, hash_model, f);
 	int rc = find_duplicates(f, e);
 	rc = rc ? rc : find_permuted(f, e);
 	return rc ? rc : find_derived(f, e);

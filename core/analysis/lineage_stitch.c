@@ -357,43 +357,68 @@ static int record(struct fam *f, const struct candidate *s)
 	return record_sources(f, s, twin);
 }
 
-static int keep_own(struct fam *f, struct pieces *p, uint32_t m, size_t first)
+struct making {
+	const struct fam *f;
+	bool want[DTYPE_COUNT];		/* types that some member has */
+	struct units *of;		/* by member: as stored, own[m] of them, then rounded */
+	size_t *own;
+};
+
+static int make_units(void *arg, size_t at)
 {
+	struct making *j = arg;
+	uint32_t m = (uint32_t)at;
+	if (!fam_live(j->f, m) || j->f->node[m].quantised)
+		return 0;
+	int rc = member_units(&j->of[m], j->f, m, DTYPE_NONE);
+	enum dtype own = main_type(j->f, m);
+	j->own[m] = j->of[m].n;
+	for (int k = 0; k < 2 && !rc; k++) {
+		enum dtype to = k ? DTYPE_F16 : DTYPE_BF16;
+		if (j->want[to] && own != to)
+			rc = member_units(&j->of[m], j->f, m, to);
+	}
+	return rc;
+}
+
+/* All of m's units into the index, and those as stored aside. */
+static int take_units(struct fam *f, struct pieces *p, uint32_t m, const struct units *of, size_t stored)
+{
+	struct units *us = &p->all;
 	struct own *own = &p->own[m];
-	own->n = p->all.n - first;
-	own->u = arena_array(&f->arena, own->n + 1, sizeof *own->u);
-	if (!own->u)
+	own->n = stored;
+	own->u = arena_array(&f->arena, stored + 1, sizeof *own->u);
+	if (!own->u || mem_grow(&us->u, &us->cap, us->n + of->n + 1))
 		return -ENOMEM;
-	if (own->n)
-		memcpy(own->u, p->all.u + first, own->n * sizeof *own->u);
+	if (of->n) {
+		memcpy(own->u, of->u, stored * sizeof *own->u);
+		memcpy(us->u + us->n, of->u, of->n * sizeof *us->u);
+	}
+	us->n += of->n;
 	return 0;
 }
 
 static int build_index(struct fam *f, struct pieces *p)
 {
 	struct units *us = &p->all;
+	struct making j = {.f = f};
+	cleanup_free struct units *of = mem_array(f->n + 1, sizeof *of);
+	cleanup_free size_t *own = mem_array(f->n + 1, sizeof *own);
 	p->own = arena_array(&f->arena, f->n + 1, sizeof *p->own);
-	if (!p->own)
+	if (!p->own || !of || !own)
 		return -ENOMEM;
-	bool want[DTYPE_COUNT] = {false};
+	j.of = of;
+	j.own = own;
 	for (uint32_t m = 0; m < f->n; m++)
 		if (fam_live(f, m))
-			want[main_type(f, m)] = true;
+			j.want[main_type(f, m)] = true;
+	int rc = pool_for(fam_threads(f), f->n, make_units, &j);
 	for (uint32_t m = 0; m < f->n; m++) {
-		if (!fam_live(f, m) || f->node[m].quantised)
-			continue;
-		size_t first = us->n;
-		int rc = member_units(us, f, m, DTYPE_NONE);
-		rc = rc ? rc : keep_own(f, p, m, first);
-		enum dtype own = main_type(f, m);
-		for (int k = 0; k < 2 && !rc; k++) {
-			enum dtype to = k ? DTYPE_F16 : DTYPE_BF16;
-			if (want[to] && own != to)
-				rc = member_units(us, f, m, to);
-		}
-		if (rc)
-			return rc;
+		rc = rc ? rc : take_units(f, p, m, &of[m], own[m]);
+		free(of[m].u);
 	}
+	if (rc)
+		return rc;
 	if (us->n)
 		qsort(us->u, us->n, sizeof *us->u, cmp_unit);
 	for (uint32_t m = 0; m < f->n; m++)
