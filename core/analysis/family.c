@@ -150,7 +150,7 @@ static unsigned bits_for(size_t n)
 	return bits;
 }
 
-/* Tables of one batch, made on all threads: which block and table each is, and its models in the order of their buckets. */
+/* Tables of one batch, made on all threads: which block and table each is, and its models in the order of buckets. */
 struct batch {
 	const struct lineage_input *in;
 	unsigned first, bits;
@@ -167,7 +167,8 @@ static int fill_table(void *arg, size_t at)
 	for (uint32_t i = 0; i < t->in->n; i++) {
 		const struct sketch *s = t->in->models[i].sketch;
 		if (takes_part(&t->in->models[i]) && s->scale[block] > 0)
-			t->k[at][n++] = (struct keyed){bucket_of(s, block, table, t->bits), hash64(s->v, sizeof s->v, table), i};
+			t->k[at][n++] = (struct keyed){bucket_of(s, block, table, t->bits),
+						       hash64(s->v, sizeof s->v, table), i};
 	}
 	qsort(t->k[at], n, sizeof *t->k[at], cmp_keyed);
 	t->n[at] = n;

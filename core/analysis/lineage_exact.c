@@ -120,8 +120,8 @@ static int hash_model(void *arg, size_t m)
 	uint64_t values = 1, types = 1;
 	for (size_t i = 0; i < s->n_parts; i++) {
 		const struct sigpart *p = &s->parts[i];
-		uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->rows, p->cols, p->content,
-				    p->grid};
+		uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->rows,
+				    p->cols, p->content, p->grid};
 		values = hash64(p->v, (size_t)p->nr * p->nc * sizeof *p->v, hash64(facts, sizeof facts, values));
 		types = hash_mix(types ^ p->dtype);
 		f->node[m].quantised |= (p->flags & SIGPART_QUANTISED) != 0;

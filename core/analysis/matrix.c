@@ -8,8 +8,8 @@
 #include <string.h>
 
 /*
- * Householder reduction to tridiagonal form: diagonal d, subdiagonal e (e[0] = 0). Only the lower triangle is read, along rows. Reflection i,
- * 1 - v vT / hs[i], leaves its v in row i; hs[i] 0: none; hs may be NULL.
+ * Householder reduction to tridiagonal form: diagonal d, subdiagonal e (e[0] = 0). Only the lower triangle is read,
+ * along rows. Reflection i, 1 - v vT / hs[i], leaves its v in row i; hs[i] 0: none; hs may be NULL.
  */
 static void tridiagonalise(double *a, size_t n, double *d, double *e, double *hs)
 {
@@ -58,8 +58,9 @@ static void tridiagonalise(double *a, size_t n, double *d, double *e, double *hs
 }
 
 /*
- * Eigenvalues of a tridiagonal matrix by the square-root free QL of Pal, Walker and Kahan (LAPACK's dsterf): d the diagonal, e the
- * squares of the subdiagonal, unsorted. One step waits for the division of the one before: two matrices are worked on in turn.
+ * Eigenvalues of a tridiagonal matrix by the square-root free QL of Pal, Walker and Kahan (LAPACK's dsterf): d the
+ * diagonal, e the squares of the subdiagonal, unsorted. One step waits for the division of the one before: two matrices
+ * are worked on in turn.
  */
 struct values {
 	double *d, *e;
@@ -294,13 +295,15 @@ bool matrix_eigen(double *a, size_t n, double *w, bool vectors)
 }
 
 /* out[0 … c) += the row vector f (of k) times b (k x c): four rows of b for one pass over the sums. */
-static inline void add_row(const double *restrict f, const double *restrict b, size_t k, size_t ld, size_t c, double *restrict out)
+static inline void add_row(const double *restrict f, const double *restrict b, size_t k, size_t ld, size_t c,
+			   double *restrict out)
 {
 	size_t i = 0;
 	for (; i + 4 <= k; i += 4) {
 		const double *p = b + i * ld;
 		for (size_t j = 0; j < c; j++)
-			out[j] += (f[i] * p[j] + f[i + 1] * p[ld + j]) + (f[i + 2] * p[2 * ld + j] + f[i + 3] * p[3 * ld + j]);
+			out[j] += (f[i] * p[j] + f[i + 1] * p[ld + j]) +
+				  (f[i + 2] * p[2 * ld + j] + f[i + 3] * p[3 * ld + j]);
 	}
 	for (; i < k; i++)
 		for (size_t j = 0; j < c; j++)

@@ -46,20 +46,21 @@ static inline double mix_distance2(const struct mix *x, size_t a, size_t b) { re
 /* A model that may be a merge, and the rounding of all its sampled values in the mix's slots. */
 struct merge_target {
 	size_t y;			/* in the mix */
-	double limit;			/* of the residual over the rounding; where it must be above, the sums stop early */
+	double limit;			/* of the residual over the rounding: sums that must end above it stop early */
 	double floor[256];		/* sums of ulp^2 / 12 by the exponent of the last place */
 };
 void merge_target(struct merge_target *t, const struct fam *f, const struct mix *x, size_t y, double limit);
 
-/* Affine least squares of y by the models m[0..n) of the mix, over every sampled value whose rounding is a quarter of their
- * distance or less: weights w, the residual over the rounding, and how many values count. False when they are too few, when m is
- * dependent, or when the residual is beyond the limit. */
-bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n, double *w,
-		 double *ratio, size_t *used);
+/* Affine least squares of y by the models m[0..n) of the mix, over every sampled value whose rounding is a quarter of
+ * their distance or less: weights w, the residual over the rounding, and how many values count. False when they are too
+ * few, when m is dependent, or when the residual is beyond the limit. */
+bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n,
+		 double *w, double *ratio, size_t *used);
 
-/* Two free weights in each slot (spherical interpolation does not sum to one): residual over rounding, and the mean share of b.
- * INFINITY beyond the limit. */
-double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, size_t a, size_t b, double *share);
+/* Two free weights in each slot (spherical interpolation does not sum to one): residual over rounding, and the mean
+ * share of b. INFINITY beyond the limit. */
+double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, size_t a, size_t b,
+		   double *share);
 
 /* 1 and *out when y is one, 0 when not, -ENOMEM. */
 int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out);

@@ -98,9 +98,10 @@ static double left(const struct fit *s)
 	return rss;
 }
 
-/* Once over all values: the products, or the residual. Of the products no more than shows that the residual will be above `most`:
- * then false. */
-static bool go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, double most, double *rss)
+/* Once over all values: the products, or the residual. Of the products no more than shows that the residual will be
+ * above `most`: then false. */
+static bool go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, double most,
+		    double *rss)
 {
 	size_t blocks = 0, look = 16;
 	struct block b;
@@ -127,8 +128,8 @@ static bool go_over(const struct fam *f, const struct mix *x, size_t y, const ui
 	return true;
 }
 
-bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n, double *w,
-		 double *ratio, size_t *used)
+bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n,
+		 double *w, double *ratio, size_t *used)
 {
 	double least = INFINITY, rest = 1;
 	for (size_t i = 0; i < n; i++)
@@ -154,7 +155,8 @@ bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_ta
 	return true;
 }
 
-double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *target, size_t a, size_t b, double *share)
+double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *target, size_t a, size_t b,
+		   double *share)
 {
 	double rss = 0, floor = 0, sum = 0, shares = 0, most = 1.001 * target->limit * floor_of(target, INFINITY);
 	struct ulp_table ulp = {0};

@@ -4,7 +4,9 @@
 /* 2^n for the exponents that occur here. */
 static float power(int n)
 {
-	union { uint32_t u; float f; } v = {.u = n < -126 ? (n < -149 ? 0 : 1u << (n + 149)) : (uint32_t)(n + 127) << 23};
+	union { uint32_t u; float f; } v = {
+		.u = n < -149 ? 0 : n < -126 ? 1u << (n + 149) : (uint32_t)(n + 127) << 23
+	};
 	return v.f;
 }
 

@@ -1,11 +1,12 @@
 /*
- * What lineage costs in a large lake: synthetic catalogs of families of 2 to 2,000 models, each a random tree of small steps from
- * one start. Sketches lie in memory; signatures are made again whenever they are loaded, where a catalog would read them: that
- * takes longer than decoding one, and counts.
+ * What lineage costs in a large lake: synthetic catalogs of families of 2 to 2,000 models, each a random tree of small
+ * steps from one start. Sketches lie in memory; signatures are made again whenever they are loaded, where a catalog
+ * would read them: that takes longer than decoding one, and counts.
  *
  *   catalog_cost [MODELS…]      default 1000 10000 100000
  *
- * Prints seconds, peak memory, families found, and the exponent between sizes; exits 1 beyond 120 s, 4 GiB or an exponent of 1.2.
+ * Prints seconds, peak memory, families found, and the exponent between sizes; exits 1 beyond 120 s, 4 GiB or an
+ * exponent of 1.2.
  */
 #include "core/analysis/lineage.h"
 
@@ -22,6 +23,7 @@ struct catalog {
 	uint32_t *family, *parent;
 	struct sketch *sketch;
 	size_t n, families;
+	float normal[1024];
 };
 
 static double now(clockid_t clock)
@@ -31,13 +33,9 @@ static double now(clockid_t clock)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Add normal values from a table, six to a number. */
-static void add_step(struct signature *s, uint64_t seed, float scale)
+/* Add normal values from the table, six to a number. */
+static void add_step(const float *normal, struct signature *s, uint64_t seed, float scale)
 {
-	static float normal[1024];
-	uint64_t state = 1;
-	for (size_t i = 0; i < COUNT(normal) && !normal[COUNT(normal) - 1]; i++)
-		normal[i] = made_normal(&state);
 	for (size_t i = 0; i < s->n_parts; i++) {
 		struct sigpart *p = &s->parts[i];
 		size_t n = (size_t)p->nr * p->nc, k = 0;
@@ -67,9 +65,9 @@ static int make(const struct catalog *c, uint32_t i, struct signature *s)
 {
 	if (made_shape(s, &shape))
 		return -ENOMEM;
-	add_step(s, hash_mix(c->family[i] + 1000003u), 0.05f);
+	add_step(c->normal, s, hash_mix(c->family[i] + 1000003u), 0.05f);
 	for (uint32_t m = i; c->parent[m] != UINT32_MAX; m = c->parent[m])
-		add_step(s, hash_mix(m * 2654435761u), 0.004f);
+		add_step(c->normal, s, hash_mix(m * 2654435761u), 0.004f);
 	finish(s);
 	return 0;
 }
@@ -86,7 +84,9 @@ static int load(void *arg, uint32_t i, struct signature *s, struct err *e)
 /* Sizes like 1/s between 2 and 2,000: most families small, most models in large ones. */
 static void plan(struct catalog *c)
 {
-	uint64_t r = 42;
+	uint64_t r = 42, state = 1;
+	for (size_t i = 0; i < COUNT(c->normal); i++)
+		c->normal[i] = made_normal(&state);
 	uint32_t last = UINT32_MAX, first = 0;
 	for (uint32_t i = 0, left = 0; i < c->n; i++, left--) {
 		r = hash_mix(r);
@@ -137,8 +137,9 @@ static double measure(size_t n, double *peak)
 	struct rusage u;
 	getrusage(RUSAGE_SELF, &u);
 	*peak = (double)u.ru_maxrss / 1024 / 1024;
-	printf("%7zu models: lineage %.2f s, processor %.2f s (making them %.2f s), peak %.2f GiB, families %zu of %zu, edges %zu, the planned parent in %zu\n", n, t2 - t1,
-	       c2 - c1, t1 - t0, *peak, l.n_families, c.families, l.n_edges, right);
+	printf("%7zu models: lineage %.2f s, processor %.2f s (making them %.2f s), peak %.2f GiB, "
+	       "families %zu of %zu, edges %zu, the planned parent in %zu\n", n, t2 - t1, c2 - c1, t1 - t0, *peak,
+	       l.n_families, c.families, l.n_edges, right);
 	fflush(stdout);
 	lineage_release(&l);
 	free(c.family);
