@@ -85,10 +85,60 @@ static void spectrum_of_known_rank(void **state)
 	assert_int_equal(m.c, 48);
 }
 
+/* Of several at once as of each alone: sizes that differ, an odd number of them, one that is not finite. */
+static void spectra_together(void **state)
+{
+	(void)state;
+	enum { N = 5 };
+	static struct submatrix m[N];
+	static double w[N][MATRIX_MAX];
+	static const size_t side[N] = {32, 7, 64, 1, 33};
+	bool ok[N];
+	uint64_t s = 11;
+	for (size_t k = 0; k < N; k++) {
+		m[k].r = side[k];
+		m[k].c = side[k] < 60 ? side[k] + 4 : side[k];
+		for (size_t i = 0; i < m[k].r * m[k].c; i++)
+			m[k].v[i] = uniform(&s);
+	}
+	m[1].v[3] = INFINITY;
+	submatrix_spectra(m, N, w, ok);
+	for (size_t k = 0; k < N; k++) {
+		double one[MATRIX_MAX], g[MATRIX_MAX * MATRIX_MAX], trace = 0, sum = 0;
+		assert_int_equal(ok[k], k != 1);
+		assert_int_equal(submatrix_spectrum(&m[k], one), ok[k]);
+		matrix_abt(m[k].v, m[k].v, m[k].r, m[k].c, g);
+		for (size_t i = 0; i < m[k].r && ok[k]; i++) {
+			assert_true(w[k][i] == one[i] && (!i || w[k][i] >= w[k][i - 1]));
+			trace += g[i * m[k].r + i];
+			sum += w[k][i];
+		}
+		assert_true(fabs(sum - trace) <= 1e-12 * trace);
+	}
+}
+
+static void products(void **state)
+{
+	(void)state;
+	double a[6] = {1, 2, 3, 4, 5, 6}, b[15], out[10], t[4], same[4], copy[6];
+	for (int i = 0; i < 15; i++)
+		b[i] = i % 4 - 1;
+	matrix_ab(a, b, 2, 3, 5, out);
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 5; j++)
+			assert_true(out[i * 5 + j] == a[i * 3] * b[j] + a[i * 3 + 1] * b[5 + j] + a[i * 3 + 2] * b[10 + j]);
+	memcpy(copy, a, sizeof a);
+	matrix_abt(a, a, 2, 3, same);
+	matrix_abt(a, copy, 2, 3, t);
+	assert_memory_equal(same, t, sizeof t);
+	assert_true(t[0] == 14 && t[1] == 32 && t[3] == 77);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(eigen_pairs), cmocka_unit_test(eigen_refuses), cmocka_unit_test(solves), cmocka_unit_test(spectrum_of_known_rank),
+		cmocka_unit_test(spectra_together), cmocka_unit_test(products),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

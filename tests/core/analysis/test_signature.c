@@ -4,6 +4,7 @@
 #include "tests/core/analysis/made_weights.h"
 
 #include "core/analysis/neighbours.h"
+#include "core/analysis/pair.h"
 #include "core/analysis/sample.h"
 #include "core/analysis/sigblob.h"
 #include "core/analysis/sketch.h"
@@ -121,6 +122,34 @@ static void samples_are_nested(void **state)
 	assert_int_equal(rows[s.nr - 1], 31999);	/* reserved tokens stand last */
 }
 
+/* Positions as sines in both layouts are a table that unrelated models share; noise of the same size is none. */
+static void sine_tables_are_known(void **state)
+{
+	(void)state;
+	enum { ROWS = 40, COLS = 48 };
+	static float v[ROWS * COLS];
+	uint32_t row[ROWS], col[COLS];
+	struct sigpart p = {.rows = 400, .cols = 64, .nr = ROWS, .nc = COLS, .row = row, .col = col, .v = v};
+	for (uint32_t i = 0; i < ROWS; i++)
+		row[i] = 9 * i + 1;
+	for (uint32_t j = 0; j < COLS; j++)
+		col[j] = j + j / 3;
+	for (int kind = 0; kind < 4; kind++) {
+		float *noise = made_floats(ROWS * COLS, 0);
+		for (uint32_t i = 0; i < ROWS; i++)
+			for (uint32_t j = 0; j < COLS; j++) {
+				uint32_t c = col[j], half = kind == 1 ? c % 32 : c / 2;
+				bool cosine = kind == 1 ? c >= 32 : c % 2;
+				double w = row[i] * pow(10000, -(double)half / (kind == 1 ? 31 : 32));
+				v[i * COLS + j] = (float)(cosine ? cos(w) : sin(w));
+				if (kind == 2 || (kind == 3 && (i * COLS + j) % 5 == 0))	/* all of it, or a fifth */
+					v[i * COLS + j] = noise[i * COLS + j];
+			}
+		assert_int_equal(part_is_table(&p), kind < 2);
+		free(noise);
+	}
+}
+
 static void odd_tensors(void **state)
 {
 	(void)state;
@@ -156,7 +185,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_order_of_tensors_does_not_count), cmocka_unit_test(blobs_come_back_and_damage_is_refused),
-		cmocka_unit_test(samples_are_nested), cmocka_unit_test(odd_tensors),
+		cmocka_unit_test(samples_are_nested), cmocka_unit_test(sine_tables_are_known), cmocka_unit_test(odd_tensors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
