@@ -65,7 +65,7 @@ static void all(const char *what, const struct lake *l, const struct scan *s, do
 	double began = cpu();
 	for (size_t i = 0; i < s->n_models; i++)
 		each(l, &s->models[i]);
-	printf("%.0f\t%s\n", (double)s->n_models / (cpu() - began + scanning), what);
+	printf("%.2f\t%s\n", (double)s->n_models / (cpu() - began + scanning), what);
 }
 
 struct seen { struct cancel *cancel; double first, last; uint64_t from, to; };
@@ -100,7 +100,7 @@ static void kept(const char *root, const char *catalog, double scanning, size_t 
 	if (k.to <= k.from)
 		return;
 	double each = (k.last - k.first) / (double)(k.to - k.from) + scanning / (double)n;
-	printf("%.0f\tall of it in a new catalog\n", 1 / each);
+	printf("%.2f\tall of it in a new catalog\n", 1 / each);
 }
 
 int main(int argc, char **argv)
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	double began = cpu(), scanning = scanned(argv[1], &l, &s) - began;
-	printf("%.0f\tnames and files\n", (double)s.n_models / scanning);
+	printf("%.2f\tnames and files\n", (double)s.n_models / scanning);
 	all("every header opened", &l, &s, scanning, opened);
 	all("all that headers and documents say", &l, &s, scanning, inspected);
 	kept(argv[1], argv[2], scanning, s.n_models);
