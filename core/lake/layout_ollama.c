@@ -121,7 +121,9 @@ static int add_layer(struct walker *w, struct store *s, struct owner *o, const s
 	memcpy(s->named[s->n_named++], hex, DIGEST);
 	snprintf(blob, sizeof blob, "blobs/sha256-%s", hex);
 	const char *path = walk_join(w, s->place->path, blob);
-	return add_file(w, o, path, distinct(w, o, name ? name : blob + strlen("blobs/")), kind, s->blobs);
+	if (!path)
+		return -ENOMEM;
+	return add_file(w, o, path, distinct(w, o, name ? name : strrchr(path, '/') + 1), kind, s->blobs);
 }
 
 static int read_manifest(struct walker *w, struct store *s, struct owner *o, const char *path)
