@@ -93,11 +93,6 @@ static int connect(const struct catalog *c, struct connection **out, struct err 
 	struct connection *k = mem_alloc(sizeof *k);
 	if (!k)
 		return err_nomem(e);
-	if (c->path) {	/* what it tells of a private lake is private; SQLite gives -wal and -shm the same mode */
-		int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (fd >= 0)
-			close(fd);
-	}
 	int rc = sqlite3_open_v2(c->uri, &k->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	int r = rc == SQLITE_OK ? 0 : say(c, e, k->db, rc);
 	if (!r) {
@@ -174,6 +169,17 @@ static char *make_uri(const char *path, const void *unique)
 	return s;
 }
 
+/*
+ * What it tells of a private lake is private; SQLite gives -wal and -shm the same mode. Only a file that was not there is ever
+ * opened here: closing any descriptor of a database drops the locks that this process holds on it (sqlite.org/howtocorrupt.html 2.2).
+ */
+static void create_private(const char *path)
+{
+	int fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	if (fd >= 0)
+		close(fd);
+}
+
 int catalog_open(struct catalog **out, const char *path, struct err *e)
 {
 	struct catalog *c = mem_alloc(sizeof *c);
@@ -187,6 +193,7 @@ int catalog_open(struct catalog **out, const char *path, struct err *e)
 	pthread_mutex_init(&c->lock, NULL);
 	c->path = path ? mem_strdup(path) : NULL;
 	c->uri = make_uri(path, c);
+	create_private(path);
 	int r = (path && !c->path) || !c->uri ? err_nomem(e) : connect(c, &c->writer, e);
 	if (r == 0)
 		r = migrate(c, e);

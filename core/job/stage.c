@@ -51,6 +51,16 @@ static int measure_export(struct finding *f, struct err *e)
 	return 0;
 }
 
+/* What the machine or the caller did says nothing of the model: it is kept as not signed, not as a model without a signature. */
+static bool fault_of_file(int result)
+{
+	static const int others[] = {ECANCELED, ENOMEM, EINTR, EMFILE, ENFILE, ESTALE};
+	for (size_t i = 0; i < COUNT(others); i++)
+		if (result == -others[i])
+			return false;
+	return true;
+}
+
 static int look(struct index *ix, struct finding *f, int state, const struct cancel *c, struct err *e)
 {
 	struct scan_model m;
@@ -74,7 +84,8 @@ static int look(struct index *ix, struct finding *f, int state, const struct can
 	if (!(f->flags & VIEW_WEIGHTS))
 		return 0;
 	f->result = signature_of(&f->signature, &f->inspect.weights, &f->inspect.canon, c, &f->err);
-	if (f->result == -ECANCELED || f->result == -ENOMEM) {
+	if (!fault_of_file(f->result)) {
+		f->state = VIEW_INSPECTED;	/* to be signed another time */
 		if (e)
 			*e = f->err;
 		return f->result;
