@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 /* Is `path` the directory `base` or below it? Both are real paths. */
@@ -253,4 +254,36 @@ int lake_open_file(const struct lake *l, uint32_t root, const char *path, struct
 	if (fd < 0)
 		return err_set(e, -fd, "cannot open '%s': %s", path, strerror(-fd));
 	return io_adopt(io, fd, e);
+}
+
+static bool everyone_below(int dirfd, const char *path, bool *there)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path);
+	struct stat st;
+	if (len >= sizeof part)
+		return false;
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] && path[i] != '/')
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (fstatat(dirfd, part, &st, AT_SYMLINK_NOFOLLOW))
+			return false;
+		if (path[i] ? !(st.st_mode & 0001) : !(st.st_mode & 0004))
+			return !(*there = true);
+	}
+	return *there = true;
+}
+
+bool lake_everyone_reads(const struct lake *l, const char *path)
+{
+	bool any = false;
+	for (size_t i = 0; i < l->n_roots; i++) {
+		bool there = false, open = everyone_below(l->roots[i].dirfd, path, &there);
+		if (there && !open)
+			return false;
+		any |= open;
+	}
+	return any;
 }

@@ -36,4 +36,7 @@ int lake_follow(struct lake *l, struct err *e);
 /* A regular file of the lake, path relative to its root. EXDEV where containment refuses. */
 int lake_open_file(const struct lake *l, uint32_t root, const char *path, struct io *io, struct err *e);
 
+/* May everyone read the file at this path, below any root, and search the directories on the way? No where there is none. */
+bool lake_everyone_reads(const struct lake *l, const char *path);
+
 #endif

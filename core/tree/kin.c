@@ -32,6 +32,7 @@ int ids_add(struct ids *s, uint32_t id)
 }
 
 struct step {
+	struct tree *t;
 	struct view *v;
 	struct ids *out;
 	uint32_t self;
@@ -41,14 +42,15 @@ static int kin_row(void *arg, const struct catalog_row *r)
 {
 	struct step *s = arg;
 	uint32_t id = (uint32_t)catalog_int(r, 0);
-	if (!strcmp(catalog_text(r, 1, NULL), "related") || id == s->self || !view_by_id(s->v, id))
+	const struct view_model *m = view_by_id(s->v, id);
+	if (!strcmp(catalog_text(r, 1, NULL), "related") || id == s->self || !m || !model_shown(s->t, m))
 		return 0;
 	return ids_add(s->out, id);
 }
 
 static int one_step(struct tree *t, struct view *v, uint32_t model, bool up, uint32_t self, struct ids *out)
 {
-	struct step s = {v, out, self};
+	struct step s = {t, v, out, self};
 	return catalog_each(tree_catalog(t), up ? Q_EDGES_OF : Q_EDGES_FROM, NULL, kin_row, &s, "i", (int64_t)model);
 }
 
@@ -79,10 +81,11 @@ int kin_collect(struct tree *t, struct view *v, uint32_t model, enum kin kind, s
 	return r;
 }
 
-uint32_t kin_root(struct tree *t, uint32_t model)
+uint32_t kin_root(struct tree *t, struct view *v, uint32_t model)
 {
 	int64_t root = catalog_number(tree_catalog(t), Q_FAMILY_ROOT, 0, "i", (int64_t)model);
-	return root > 0 ? (uint32_t)root : 0;
+	const struct view_model *m = root > 0 ? view_by_id(v, (uint32_t)root) : NULL;
+	return m && model_shown(t, m) ? m->id : 0;
 }
 
 struct snapshot {

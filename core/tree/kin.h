@@ -18,6 +18,6 @@ int kin_collect(struct tree *t, struct view *v, uint32_t model, enum kin kind, s
 /* What names the lineage of this lake: a hash of ids, signatures and edges, the same on any machine. */
 int kin_snapshot(struct tree *t, struct view *v, struct hash128 *out, struct err *e);
 /* The family's root, 0 when none is in the lake. */
-uint32_t kin_root(struct tree *t, uint32_t model);
+uint32_t kin_root(struct tree *t, struct view *v, uint32_t model);
 
 #endif

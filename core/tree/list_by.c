@@ -49,6 +49,22 @@ struct values {
 	void *arg;
 };
 
+static int shown_row(void *arg, const struct catalog_row *r)
+{
+	struct values *x = arg;
+	const struct view_model *m = view_by_id(x->v, (uint32_t)catalog_int(r, 0));
+	return m && model_shown(x->t, m);
+}
+
+/* Has it a model that may be told of? */
+static bool value_shown(struct tree *t, struct view *v, uint32_t id)
+{
+	const struct tree_options *o = tree_opts(t);
+	struct values x = {.t = t, .v = v};
+	return !o->others || o->share_all ||
+	       catalog_each(tree_catalog(t), Q_FACET_MODELS, NULL, shown_row, &x, "ii", (int64_t)id, (int64_t)0) == 1;
+}
+
 static int value_row(void *arg, const struct catalog_row *r)
 {
 	struct values *x = arg;
@@ -57,6 +73,8 @@ static int value_row(void *arg, const struct catalog_row *r)
 	size_t len;
 	uint32_t id = (uint32_t)catalog_int(r, 0);
 	const char *s = catalog_text(r, 1, &len);
+	if (!value_shown(x->t, x->v, id))
+		return 0;
 	flat_encode(&name, s, len);
 	node_attr(x->t, x->v, (struct node){.kind = KIND_BY_VALUE, .x = id}, &a);
 	int rc = name.failed ? -ENOMEM : x->fill(x->arg, name.data, &a, COOKIE_DYNAMIC | id);
@@ -79,19 +97,44 @@ int list_values(struct tree *t, struct view *v, struct node dir, uint64_t cookie
 	return r;
 }
 
+struct short_name { const char *name; int64_t id; };
+
+/* The value that was shortened to this name. */
+static int short_row(void *arg, const struct catalog_row *r)
+{
+	struct short_name *s = arg;
+	struct buf name = {0};
+	size_t len;
+	const char *value = catalog_text(r, 1, &len);
+	if (len * 3 < FLAT_MAX)
+		return 0;
+	flat_encode(&name, value, len);
+	bool same = !name.failed && !strcmp(name.data, s->name);
+	buf_release(&name);
+	if (same)
+		s->id = catalog_int(r, 0);
+	return same;
+}
+
 int lookup_values(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	struct buf value = {0};
-	int r = -ENOENT;
+	int r;
 	if (dir.x >= FACET_KEYS)
 		return -ESTALE;
-	if (flat_decode(&value, name)) {
-		int64_t id = catalog_number(tree_catalog(t), Q_FACET_ID, 0, "ss", facet_keys[dir.x], value.data ? value.data : "");
-		if (id > 0 && catalog_number(tree_catalog(t), Q_FACET_USED, 0, "i", id))
-			r = node_attr(t, v, (struct node){.kind = KIND_BY_VALUE, .x = (uint32_t)id}, a);
-	}
+	int64_t id = !flat_decode(&value, name) ? 0 :
+		     catalog_number(tree_catalog(t), Q_FACET_ID, 0, "ss", facet_keys[dir.x], value.data ? value.data : "");
 	buf_release(&value);
-	return r;
+	if (id <= 0 && flat_is_short(name)) {
+		struct short_name s = {.name = name};
+		r = catalog_each(tree_catalog(t), Q_FACET_VALUES, NULL, short_row, &s, "ss", facet_keys[dir.x], "");
+		if (r < 0)
+			return r;
+		id = s.id;
+	}
+	if (id > 0 && catalog_number(tree_catalog(t), Q_FACET_USED, 0, "i", id) && value_shown(t, v, (uint32_t)id))
+		return node_attr(t, v, (struct node){.kind = KIND_BY_VALUE, .x = (uint32_t)id}, a);
+	return -ENOENT;
 }
 
 static int model_row(void *arg, const struct catalog_row *r)
@@ -100,7 +143,7 @@ static int model_row(void *arg, const struct catalog_row *r)
 	struct tree_attr a;
 	struct buf name = {0};
 	const struct view_model *m = view_by_id(x->v, (uint32_t)catalog_int(r, 0));
-	if (!m)
+	if (!m || !model_shown(x->t, m))
 		return 0;
 	tree_flat_name(&name, x->v, m);
 	node_attr(x->t, x->v, (struct node){.kind = KIND_BY_LINK, .model = m->id}, &a);
@@ -118,7 +161,7 @@ int list_facet(struct tree *t, struct view *v, struct node dir, uint64_t cookie,
 int lookup_facet(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || !catalog_number(tree_catalog(t), Q_FACET_HAS, 0, "ii", (int64_t)dir.x, (int64_t)m->id))
+	if (!m || !model_shown(t, m) || !catalog_number(tree_catalog(t), Q_FACET_HAS, 0, "ii", (int64_t)dir.x, (int64_t)m->id))
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = KIND_BY_LINK, .model = m->id}, a);
 }

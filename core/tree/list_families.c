@@ -46,7 +46,7 @@ static int root_row(void *arg, const struct catalog_row *r)
 	const struct view_model *m = view_by_id(l->v, root);
 	struct tree_attr a;
 	struct buf name = {0};
-	if (!m || root <= (uint32_t)l->cookie)
+	if (!m || root <= (uint32_t)l->cookie || !model_shown(l->t, m))
 		return 0;
 	family_name(&name, l->v, m, catalog_int(r, 1));
 	node_attr(l->t, l->v, family_node(l->v, root), &a);
@@ -65,18 +65,15 @@ int lookup_families(struct tree *t, struct view *v, struct node dir, const char 
 {
 	(void)dir;
 	struct buf id = {0};
-	const struct view_model *m = NULL;
 	bool rooted = true;
-	if (flat_decode(&id, name) && id.len) {
+	const struct view_model *m = tree_flat(t, v, name);
+	if (!m && flat_decode(&id, name) && id.len && id.data[id.len - 1] == '~') {
+		id.data[--id.len] = 0;
+		rooted = false;
 		m = view_by_name(v, id.data);
-		if (!m && id.data[id.len - 1] == '~') {
-			id.data[--id.len] = 0;
-			rooted = false;
-			m = view_by_name(v, id.data);
-		}
 	}
 	buf_release(&id);
-	if (!m || catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != m->id ||
+	if (!m || !model_shown(t, m) || catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != m->id ||
 	    (catalog_number(tree_catalog(t), Q_FAMILY_ROOT, 0, "i", (int64_t)m->id) == m->id) != rooted)
 		return -ENOENT;
 	return node_attr(t, v, family_node(v, m->id), a);
@@ -89,7 +86,7 @@ static int member_row(void *arg, const struct catalog_row *r)
 	const struct view_model *m = view_by_id(l->v, id);
 	struct tree_attr a;
 	struct buf name = {0};
-	if (!m || id <= (uint32_t)l->cookie)
+	if (!m || id <= (uint32_t)l->cookie || !model_shown(l->t, m))
 		return 0;
 	tree_flat_name(&name, l->v, m);
 	node_attr(l->t, l->v, (struct node){.kind = KIND_FAMILY_LINK, .model = id}, &a);
@@ -107,7 +104,7 @@ int list_members(struct tree *t, struct view *v, struct node dir, uint64_t cooki
 int lookup_members(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != dir.model)
+	if (!m || !model_shown(t, m) || catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != dir.model)
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = KIND_FAMILY_LINK, .model = m->id}, a);
 }
@@ -134,7 +131,7 @@ int family_fact(struct tree *t, struct view *v, uint32_t model, bool root, struc
 {
 	int64_t of = catalog_number(tree_catalog(t), root ? Q_FAMILY_ROOT : Q_FAMILY_OF, 0, "i", (int64_t)model);
 	const struct view_model *m = of > 0 ? view_by_id(v, (uint32_t)of) : NULL;
-	if (!m)
+	if (!m || !model_shown(t, m))
 		return -ENOENT;
 	buf_text(out, view_name(v, m), strlen(view_name(v, m)));
 	if (!root && catalog_number(tree_catalog(t), Q_FAMILY_ROOT, 0, "i", (int64_t)model) != of)

@@ -30,8 +30,8 @@ int lookup_graph_model(struct tree *t, struct view *v, struct node dir, const ch
 			return node_attr(t, v, kin_node(v, dir.model, k), a);
 	if (!strcmp(name, "neighbours"))
 		return node_attr(t, v, near_node(v, dir.model), a);
-	uint32_t root = strcmp(name, "root") ? 0 : kin_root(t, dir.model);
-	if (root && view_by_id(v, root))
+	uint32_t root = strcmp(name, "root") ? 0 : kin_root(t, v, dir.model);
+	if (root)
 		return node_attr(t, v, (struct node){.kind = KIND_GRAPH_ROOT, .x = root, .model = dir.model}, a);
 	return -ENOENT;
 }
@@ -134,9 +134,11 @@ static int collect_near(struct tree *t, struct view *v, struct node dir, struct 
 	size_t n;
 	*x = (struct entries){.ranked = true, .child = KIND_GRAPH_LINK, .model = dir.model};
 	int r = near_get(tree_index(t), v, dir.model, list, &n);
-	for (size_t i = 0; i < n && !r; i++)
-		if (view_by_id(v, list[i].model))
+	for (size_t i = 0; i < n && !r; i++) {
+		const struct view_model *m = view_by_id(v, list[i].model);
+		if (m && model_shown(t, m))
 			r = ids_add(&x->ids, list[i].model);
+	}
 	return r;
 }
 

@@ -134,6 +134,12 @@ static uint32_t child_x(enum kind kind, struct view *v)
 	return tree_x(&rows[kind], v);
 }
 
+/* A view of the lake as a whole; the others hold a directory of each model's own, which is as open as the model. */
+static bool is_wide(enum kind kind)
+{
+	return kind == KIND_ALL_LINK || kind == KIND_GRAPH_MODEL;
+}
+
 int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, tree_fill fill, void *arg)
 {
 	uint32_t i = 0;
@@ -146,7 +152,7 @@ int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, t
 	for (; i < v->n && !r; i++) {
 		const struct view_model *m = &v->models[i];
 		struct tree_attr a;
-		if (!model_has(m, rows[kind].needs))
+		if (!model_has(m, rows[kind].needs) || (is_wide(kind) && !model_shown(t, m)))
 			continue;
 		buf_clear(&flat);
 		tree_flat_name(&flat, v, m);
@@ -162,7 +168,7 @@ int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, t
 int lookup_flat(struct tree *t, struct view *v, enum kind kind, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || !model_has(m, rows[kind].needs))
+	if (!m || !model_has(m, rows[kind].needs) || (is_wide(kind) && !model_shown(t, m)))
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = (uint8_t)kind, .model = m->id, .x = child_x(kind, v)}, a);
 }

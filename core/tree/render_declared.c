@@ -93,6 +93,8 @@ static int declared_row(void *arg, const struct catalog_row *row)
 	struct check *c = arg;
 	const char *text = catalog_text(row, 0, NULL);
 	const struct view_model *base = resolve(c->r->view, text);
+	if (base && !model_shown(c->r->tree, base))
+		base = NULL;
 	cleanup_buf struct buf why = {0};
 	const char *v = "unsupported";
 	if (base)
@@ -161,7 +163,7 @@ static int cite_parent(void *arg, const struct catalog_row *row)
 {
 	struct cite *c = arg;
 	const struct view_model *p = view_by_id(c->r->view, (uint32_t)catalog_int(row, 0));
-	if (!p || !strcmp(catalog_text(row, 1, NULL), "related"))
+	if (!p || !model_shown(c->r->tree, p) || !strcmp(catalog_text(row, 1, NULL), "related"))
 		return 0;
 	buf_str(c->r->out, c->n++ ? ", " : "child of ");
 	bib_text(c->r->out, view_name(c->r->view, p));

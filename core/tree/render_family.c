@@ -33,7 +33,7 @@ struct family {
 static int add_member(struct family *f, uint32_t id)
 {
 	const struct view_model *m = view_by_id(f->r->view, id);
-	if (!m)
+	if (!m || (!model_shown(f->r->tree, m) && m != f->r->model))
 		return 0;
 	if (mem_grow(&f->members, &f->cap, f->n + 1) < 0)
 		return -ENOMEM;
@@ -140,7 +140,7 @@ static void draw_label(struct family *f, const struct relative *m)
 		const struct edge *d = &f->edges[m->edges + k];
 		const struct view_model *p = view_by_id(f->r->view, d->parent);
 		bool drawn = m->parent != NONE && d->parent == f->members[m->parent].id;
-		if (!p)
+		if (!p || !model_shown(f->r->tree, p))
 			continue;
 		buf_str(out, sep);
 		if (drawn) {
@@ -186,7 +186,7 @@ static int render_text(struct render *r, bool mark)
 	if (rc == 0) {
 		if (f.n < 2)
 			buf_str(r->out, "No kin in this lake.\n");
-		else if (!kin_root(r->tree, r->model->id))
+		else if (!kin_root(r->tree, r->view, r->model->id))
 			buf_str(r->out, "The common ancestor is not in the lake.\n");
 		for (size_t i = 0; i < f.n; i++)
 			if (f.members[i].parent == NONE)

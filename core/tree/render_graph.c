@@ -88,7 +88,7 @@ static int why_row(void *arg, const struct catalog_row *row)
 	struct why *w = arg;
 	struct buf *out = w->r->out;
 	const struct view_model *p = view_by_id(w->r->view, (uint32_t)catalog_int(row, 0));
-	if (!p)
+	if (!p || !model_shown(w->r->tree, p))
 		return 0;
 	if (w->n++)
 		buf_char(out, '\n');

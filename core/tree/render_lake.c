@@ -1,6 +1,7 @@
 /* lake/: the lake as a whole. */
 #include "core/base/mem.h"
 #include "core/tree/functions.h"
+#include "core/tree/kin.h"
 #include "core/tree/table.h"
 #include "core/tree/tree_internal.h"
 
@@ -73,7 +74,7 @@ static int model_row(struct render *r, struct table *tb, const struct view_model
 	int rc = catalog_each(cat, Q_FACTS, r->err, cell_row, &c, "i", (int64_t)m->id);
 	if (!rc)
 		rc = catalog_each(cat, Q_PROBLEMS, r->err, problem_count, &problems, "i", (int64_t)m->id);
-	const struct view_model *root = view_by_id(r->view, (uint32_t)catalog_number(cat, Q_FAMILY_ROOT, 0, "i", (int64_t)m->id));
+	const struct view_model *root = view_by_id(r->view, kin_root(r->tree, r->view, m->id));
 	table_text(tb, view_name(r->view, m));
 	for (int i = 0; i < COLS; i++) {
 		bool number = i == COL_PARAMETERS || i == COL_BYTES;
@@ -158,59 +159,129 @@ int render_lake_problems(struct render *r)
 	return rc;
 }
 
+struct unread_out {
+	struct render *r;
+	struct table tb;
+	bool less;		/* only what everyone may read */
+};
+
 static int unread_row(void *arg, const struct catalog_row *row)
 {
-	struct table *tb = arg;
-	table_text(tb, catalog_text(row, 0, NULL));
-	table_int(tb, (uint64_t)catalog_int(row, 1));
-	table_text(tb, catalog_text(row, 2, NULL));
+	struct unread_out *x = arg;
+	const char *path = catalog_text(row, 0, NULL);
+	if (x->less && !lake_everyone_reads(tree_lake(x->r->tree), path))
+		return 0;
+	table_text(&x->tb, path);
+	table_int(&x->tb, (uint64_t)catalog_int(row, 1));
+	table_text(&x->tb, catalog_text(row, 2, NULL));
 	return 0;
 }
 
 int render_unread(struct render *r)
 {
-	struct table tb;
-	table_begin(&tb, r->out, r->json, "path bytes reason");
-	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &tb, "");
-	table_end(&tb);
+	const struct tree_options *o = tree_opts(r->tree);
+	struct unread_out x = {.r = r, .less = o->others && !o->share_all};
+	table_begin(&x.tb, r->out, r->json, "path bytes reason");
+	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &x, "");
+	table_end(&x.tb);
 	return rc;
 }
 
 /* --- summary and status --- */
 
-static int value_count_row(void *arg, const struct catalog_row *row)
+static void facet_line(struct buf *out, const char *s, size_t len, long long count)
 {
-	struct buf *out = arg;
-	size_t len;
-	const char *s = catalog_text(row, 0, &len);
 	buf_str(out, "  ");
 	buf_text(out, s, len);
-	buf_printf(out, "%*s %lld\n", len < 40 ? (int)(40 - len) : 0, "", (long long)catalog_int(row, 1));
+	buf_printf(out, "%*s %lld\n", len < 40 ? (int)(40 - len) : 0, "", count);
+}
+
+static int value_count_row(void *arg, const struct catalog_row *row)
+{
+	size_t len;
+	const char *s = catalog_text(row, 0, &len);
+	facet_line(arg, s, len, (long long)catalog_int(row, 1));
 	return 0;
+}
+
+/* The same, of the models that everyone may know of. */
+struct counted {
+	struct render *r;
+	long long n;
+	const char *key;
+};
+
+static int shown_model_row(void *arg, const struct catalog_row *row)
+{
+	struct counted *x = arg;
+	const struct view_model *m = view_by_id(x->r->view, (uint32_t)catalog_int(row, 0));
+	x->n += m && model_shown(x->r->tree, m);
+	return 0;
+}
+
+static int shown_value_row(void *arg, const struct catalog_row *row)
+{
+	struct counted *x = arg;
+	size_t len;
+	const char *s = catalog_text(row, 1, &len);
+	struct counted of = {.r = x->r};
+	int rc = catalog_each(tree_catalog(x->r->tree), Q_FACET_MODELS, x->r->err, shown_model_row, &of, "ii",
+			      catalog_int(row, 0), (int64_t)0);
+	if (!rc && of.n)
+		facet_line(x->r->out, s, len, of.n);
+	return rc;
+}
+
+static int fact_sum_row(void *arg, const struct catalog_row *row)
+{
+	struct counted *x = arg;
+	if (!strcmp(catalog_text(row, 0, NULL), x->key))
+		x->n += strtoll(catalog_text(row, 1, NULL), NULL, 10);
+	return 0;
+}
+
+static long long fact_sum(struct render *r, bool less, const char *key)
+{
+	struct counted x = {.r = r, .key = key};
+	if (!less)
+		return (long long)catalog_number(tree_catalog(r->tree), Q_FACT_SUM, 0, "s", key);
+	for (uint32_t i = 0; i < r->view->n; i++)
+		if (model_shown(r->tree, &r->view->models[i]))
+			catalog_each(tree_catalog(r->tree), Q_FACTS, NULL, fact_sum_row, &x, "i",
+				     (int64_t)r->view->models[i].id);
+	return x.n;
 }
 
 int render_lake_summary(struct render *r)
 {
 	static const char *const keys[] = {"architecture", "format", "dtype", "license"};
 	struct catalog *c = tree_catalog(r->tree);
-	uint64_t weights = 0, problems = 0, adapters = 0;
+	const struct tree_options *o = tree_opts(r->tree);
+	bool less = o->others && !o->share_all;
+	uint64_t models = 0, weights = 0, problems = 0, adapters = 0;
 	int rc = 0;
 	for (uint32_t i = 0; i < r->view->n; i++) {
 		const struct view_model *m = &r->view->models[i];
+		if (!model_shown(r->tree, m))
+			continue;
+		models++;
 		weights += (m->flags & VIEW_WEIGHTS) != 0;
 		problems += (m->flags & VIEW_PROBLEMS) != 0;
 		adapters += (m->flags & VIEW_ADAPTER) != 0;
 	}
-	buf_printf(r->out, "Models       %u\n", r->view->n);
+	buf_printf(r->out, "Models       %llu\n", (unsigned long long)models);
 	buf_printf(r->out, "  readable   %llu\n", (unsigned long long)weights);
 	buf_printf(r->out, "  adapters   %llu\n", (unsigned long long)adapters);
 	buf_printf(r->out, "  problems   %llu (lake/problems.tsv)\n", (unsigned long long)problems);
-	buf_printf(r->out, "Parameters   %lld\n", (long long)catalog_number(c, Q_FACT_SUM, 0, "s", "parameters"));
-	buf_printf(r->out, "Bytes        %lld\n", (long long)catalog_number(c, Q_FACT_SUM, 0, "s", "bytes"));
-	buf_printf(r->out, "Not shown    %lld files (lake/unread.tsv)\n", (long long)catalog_number(c, Q_UNREAD_MARK, 0, ""));
+	buf_printf(r->out, "Parameters   %lld\n", fact_sum(r, less, "parameters"));
+	buf_printf(r->out, "Bytes        %lld\n", fact_sum(r, less, "bytes"));
+	if (!less)
+		buf_printf(r->out, "Not shown    %lld files (lake/unread.tsv)\n", (long long)catalog_number(c, Q_UNREAD_MARK, 0, ""));
 	for (size_t i = 0; i < COUNT(keys) && !rc; i++) {
 		buf_printf(r->out, "\n%c%s\n", keys[i][0] - 32, keys[i] + 1);
-		rc = catalog_each(c, Q_FACET_COUNTS, r->err, value_count_row, r->out, "s", keys[i]);
+		struct counted x = {.r = r};
+		rc = less ? catalog_each(c, Q_FACET_VALUES, r->err, shown_value_row, &x, "ss", keys[i], "") :
+			    catalog_each(c, Q_FACET_COUNTS, r->err, value_count_row, r->out, "s", keys[i]);
 	}
 	return rc;
 }

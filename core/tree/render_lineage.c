@@ -23,7 +23,7 @@ static int parent_row(void *arg, const struct catalog_row *row)
 {
 	struct rows_out *x = arg;
 	const struct view_model *p = view_by_id(x->r->view, (uint32_t)catalog_int(row, 0));
-	if (!p)
+	if (!p || !model_shown(x->r->tree, p) || !strcmp(catalog_text(row, 1, NULL), "related"))
 		return 0;
 	table_int(&x->tb, ++x->rank);
 	table_text(&x->tb, view_name(x->r->view, p));
@@ -60,7 +60,7 @@ int render_neighbours(struct render *r)
 	table_begin(&tb, r->out, r->json, "rank model distance");
 	for (size_t i = 0; i < n; i++) {
 		const struct view_model *m = view_by_id(r->view, list[i].model);
-		if (!m)
+		if (!m || !model_shown(r->tree, m))
 			continue;
 		table_int(&tb, ++rank);
 		table_text(&tb, view_name(r->view, m));

@@ -117,9 +117,10 @@ int render_sources(struct render *r)
 	table_begin(&tb, r->out, r->json, "tensor source source_tensor weight match distance");
 	for (size_t i = 0; i < x.n && rc == 0; i++) {
 		const struct view_model *m = x.o[i].source ? view_by_id(r->view, x.o[i].source) : NULL;
+		bool told = m && model_shown(r->tree, m);
 		table_text(&tb, x.o[i].tensor);
-		table_text(&tb, m ? view_name(r->view, m) : NULL);
-		table_text(&tb, x.o[i].source_tensor);
+		table_text(&tb, told ? view_name(r->view, m) : NULL);
+		table_text(&tb, told ? x.o[i].source_tensor : NULL);
 		table_opt(&tb, x.o[i].weight);
 		table_text(&tb, x.o[i].match);
 		table_opt(&tb, x.o[i].distance);

@@ -35,7 +35,6 @@ enum row_flag {
 	ROW_HIDDEN = 1024,	/* reached by name only, not listed by its parent's static listing */
 	ROW_SIGNATURES = 2048,	/* needs the model's signature */
 	ROW_LINEAGE = 4096,	/* needs the lake's lineage */
-	ROW_OWNER = 16384,	/* under allow_other for the mount's owner alone: no model's mode says who may know of it */
 	ROW_EXACT_SIZE = 8192,	/* size() is exact without rendering */
 	ROW_PASS = 32768,	/* whole weights are read, or documents compared: compute=cached gives only what was computed */
 };

@@ -139,7 +139,7 @@ ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINE
 	.guess = guess_lake)
 ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 0, .render = render_lake_problems,
 	.guess = guess_lake)
-ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_OWNER | T, 0, 0, .render = render_unread,
+ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 0, .render = render_unread,
 	.guess = guess_lake)
 ROW(LAKE_DOT, "lake/graph.dot", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 0, .render = render_lake_dot,
 	.guess = guess_lake)

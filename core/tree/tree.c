@@ -56,6 +56,25 @@ static int file_attr(struct tree *t, struct view *v, struct node n, struct tree_
 	return 0;
 }
 
+/* Who may read what was made of two models: those who may read both. */
+static mode_t both_readable(const struct view_model *a, const struct view_model *b, struct tree_attr *out)
+{
+	bool all_a = (a->mode & 0444) == 0444, all_b = (b->mode & 0444) == 0444;
+	const struct view_model *owner = all_a ? b : a;
+	out->uid = owner->uid;
+	out->gid = owner->gid;
+	if (all_a || all_b)
+		return owner->mode & 0444;
+	mode_t mode = a->mode & b->mode & 0004;
+	if (a->uid == b->uid)
+		mode |= a->mode & b->mode & 0400;
+	else
+		out->uid = 0;
+	if (a->gid == b->gid)
+		mode |= a->mode & b->mode & 0040;
+	return mode;
+}
+
 int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a)
 {
 	const struct row *row = &rows[n.kind];
@@ -70,6 +89,8 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 		a->gid = m->gid;
 		a->mtime_ns = m->mtime_ns;
 		readable = m->mode;
+		if (row->flags & ROW_PAIR)
+			readable = both_readable(m, view_by_id(v, n.x), a);
 	}
 	if (row->flags & ROW_DIR) {
 		dir_attr(a, readable);
@@ -77,8 +98,6 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 	}
 	if (row->flags & ROW_LINK)
 		return link_attr(t, v, n, a);
-	if ((row->flags & ROW_OWNER) && t->o.others && !t->o.share_all)
-		readable = 0400;
 	a->mode = S_IFREG | (readable & 0444);
 	return file_attr(t, v, n, a);
 }
@@ -288,18 +307,14 @@ const struct view_model *tree_flat(struct tree *t, struct view *v, const char *f
 {
 	(void)t;
 	struct buf id = {0};
-	const struct view_model *m = NULL;
-	if (flat_decode(&id, flat)) {
-		m = view_by_name(v, id.data ? id.data : "");
-	} else if (flat_is_short(flat)) {
-		for (uint32_t i = 0; i < v->n && !m; i++) {
-			buf_clear(&id);
-			if (strlen(view_name(v, &v->models[i])) * 3 < FLAT_MAX)
-				continue;
-			tree_flat_name(&id, v, &v->models[i]);
-			if (!id.failed && !strcmp(id.data, flat))
-				m = &v->models[i];
-		}
+	const struct view_model *m = flat_decode(&id, flat) ? view_by_name(v, id.data ? id.data : "") : NULL;
+	for (uint32_t i = 0; flat_is_short(flat) && i < v->n && !m; i++) {
+		buf_clear(&id);
+		if (strlen(view_name(v, &v->models[i])) * 3 < FLAT_MAX)
+			continue;
+		tree_flat_name(&id, v, &v->models[i]);
+		if (!id.failed && !strcmp(id.data, flat))
+			m = &v->models[i];
 	}
 	buf_release(&id);
 	return m;

@@ -119,7 +119,6 @@ def test_but_not_with_allow_other(t):
     check(not os.path.exists(m.path('models/linked/tensors.tsv')) or
           b'model.layers' not in m.read('models/linked/tensors.tsv'), 'tensors from outside')
     check(b'linked/model.safetensors\t' in m.read('lake/unread.tsv'), 'it is said', m.read('lake/unread.tsv'))
-    check(os.stat(m.path('lake/unread.tsv')).st_mode & 0o777 == 0o400, 'and only to the owner')
     check(len(m.read('models/plain/tensors.tsv').splitlines()) > 10, 'the other model')
     m.umount()
     m = t.mount(lake, 'files=serve', 'allow_other', f'allow={elsewhere}').settle()
@@ -127,6 +126,19 @@ def test_but_not_with_allow_other(t):
     m.umount()
     m = t.mount(lake, 'allow_other', 'share=all').settle()
     check(b'linked/model.safetensors' in m.read('lake/unread.tsv'), 'it is said', m.read('lake/unread.tsv'))
+
+
+def tells_of(m, name):
+    """What a model that everyone may read, or a view of the lake, says of another one."""
+    found = []
+    for top in 'all', 'by', 'graph', 'families', 'lake', 'models/alpha', 'models/org/beta':
+        for base, dirs, files in os.walk(m.path(top)):
+            found += [os.path.join(base, n) for n in dirs + files if name in n]
+            for f in files:
+                path = os.path.join(base, f)
+                if not os.path.islink(path) and f not in ('status.txt', 'signature.npy') and name.encode() in read(path):
+                    found.append(path)
+    return found
 
 
 def test_private_models(t):
@@ -141,6 +153,12 @@ def test_private_models(t):
         same(b'org/gamma' in m.read('lake/models.tsv'), seen, f'{options}: in lake/models.tsv')
         if not seen:
             same([v for v in views if b'gamma' in m.read(v)], [], f'{options}: views that tell of it')
+            same(tells_of(m, 'gamma'), [], f'{options}: files and names that tell of it')
+            check(b'Models       2\n' in m.read('lake/summary.txt'), m.read('lake/summary.txt'))
+            for pair in 'org--beta/org--gamma', 'org--gamma/org--beta':
+                same(os.stat(m.path('diff', pair, 'summary.txt')).st_mode & 0o777, 0o400, pair)
+            delta = 'export/org--beta/delta/org--gamma.safetensors'
+            check(not os.path.exists(m.path(delta)) or os.stat(m.path(delta)).st_mode & 0o777 == 0o400, delta)
         same(os.stat(m.path('models/org/gamma/tensors.tsv')).st_mode & 0o777, 0o400, 'its mode')
         m.umount()
 

@@ -220,6 +220,34 @@ def test_two_mounts_of_one_lake(t):
          {n: os.stat(b.path(n)).st_ino for n in ('models/alpha', 'all')}, 'inodes')
 
 
+def test_a_command_beside_a_mount(t):
+    """It ends, and the mount's log stays: what is computed after it is kept, and the file is sound."""
+    lake, file = small_lake(t.lake()), catalog(t)
+    m = t.mount(lake, f'catalog={file}').settle()
+    for _ in range(3):
+        t.run('ls', lake, '--catalog', file)
+        check(os.path.exists(file + '-wal'), 'the log is there')
+    before = m.read('exact/alpha/statistics.tsv')
+    m.umount()
+    with sqlite3.connect(file) as db:
+        same(db.execute('PRAGMA integrity_check').fetchone()[0], 'ok', 'the file')
+    m = t.mount(lake, f'catalog={file}').settle()
+    same(os.stat(m.path('exact/alpha/statistics.tsv')).st_size, len(before), 'what was computed')
+
+
+def test_stopped_while_signatures_are_read(t):
+    """A model that was not signed is signed the next time; it never stands there as one that cannot be."""
+    lake = os.path.join(os.environ['TARN_SOURCE'], 'tests/data/lake')
+    for n in range(6):
+        option = 'catalog=' + os.path.join(t.tmp, f'{n}.db')
+        m = t.mount(lake, option)
+        time.sleep(0.015 * n)
+        m.umount()
+        m = t.mount(lake, option).settle()
+        check(b'no signature' not in m.read('lake/problems.tsv'), n, m.read('lake/problems.tsv'))
+        m.umount()
+
+
 def test_where_it_is(t):
     """$XDG_CACHE_HOME/tarn for users, one for each set of directories whatever their order; nothing in the lake."""
     need_root()
