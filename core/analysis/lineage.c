@@ -461,6 +461,40 @@ static int all_families(struct lineage *out, const struct lineage_input *in, con
 	return rc;
 }
 
+/* An adapter, of which the weights say nothing, belongs to its base's family. */
+static int adopt(struct lineage *l, uint32_t adapter, uint32_t base, struct err *e)
+{
+	struct lineage_family *from = NULL, *to = NULL;
+	for (size_t i = 0; i < l->n_families; i++)
+		for (size_t k = 0; k < l->families[i].n; k++) {
+			if (l->families[i].members[k] == adapter)
+				from = &l->families[i];
+			if (l->families[i].members[k] == base)
+				to = &l->families[i];
+		}
+	if (!from || !to || from == to || from->n > 1)
+		return 0;
+	uint32_t *m = arena_array(&l->arena, to->n + 1, sizeof *m);
+	if (!m)
+		return err_nomem(e);
+	memcpy(m, to->members, to->n * sizeof *m);
+	m[to->n] = adapter;
+	qsort(m, to->n + 1, sizeof *m, cmp_u32);
+	*to = (struct lineage_family){to->root, m, to->n + 1};
+	memmove(from, from + 1, (size_t)(l->families + l->n_families - from - 1) * sizeof *from);
+	l->n_families--;
+	return 0;
+}
+
+static int adopt_adapters(struct lineage *l, struct err *e)
+{
+	int rc = 0;
+	for (size_t i = 0; i < l->n_edges && !rc; i++)
+		if (l->edges[i].relation == RELATION_ADAPTER)
+			rc = adopt(l, l->edges[i].child, l->edges[i].parent, e);
+	return rc;
+}
+
 int lineage_all(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e)
 {
 	*out = (struct lineage){0};
@@ -468,6 +502,7 @@ int lineage_all(struct lineage *out, const struct lineage_input *in, const struc
 	rc = rc ? rc : all_families(out, in, cancel, e);
 	rc = rc ? rc : lineage_finish(out, in, e);	/* adapters look for the roots */
 	rc = rc ? rc : lineage_adapters(out, in, cancel, e);
+	rc = rc ? rc : adopt_adapters(out, e);
 	rc = rc ? rc : lineage_finish(out, in, e);
 	if (rc)
 		lineage_release(out);

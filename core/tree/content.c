@@ -117,10 +117,17 @@ ssize_t tree_read(struct tree_file *f, void *out, size_t n, uint64_t off)
 
 /* --- what is kept --- */
 
-uint64_t stored_x(struct node n)
+/* The node as the catalog keys it. Generations are told from other models by their height, so that old ones go by range. */
+static int64_t stored_x(const struct view *v, struct node n)
 {
-	/* generations are told from other models by their height, so that old ones can be dropped by range */
-	return rows[n.kind].flags & ROW_LAKE ? 1ull << 40 | n.x : n.x;
+	uint64_t x = rows[n.kind].flags & ROW_KIN ? v->generation & NODE_MASK : n.x;
+	return (int64_t)(rows[n.kind].flags & (ROW_LAKE | ROW_KIN) ? 1ull << 40 | x : x);
+}
+
+static int64_t stored_model(struct node n)
+{
+	uint16_t flags = rows[n.kind].flags;
+	return flags & ROW_KIN ? (int64_t)n.x << NODE_BITS | n.model : flags & ROW_MODEL ? n.model : 0;
 }
 
 static uint8_t stored_kind(struct node n)
@@ -167,7 +174,6 @@ static int64_t recall(struct tree *t, uint64_t ino)
 
 int64_t stored_size(struct tree *t, struct view *v, struct node n)
 {
-	const struct row *row = &rows[n.kind];
 	unsigned slot = t->slot[stored_kind(n)];
 	int64_t recent = recall(t, node_ino(n));
 	if (recent >= 0)
@@ -179,7 +185,7 @@ int64_t stored_size(struct tree *t, struct view *v, struct node n)
 	}
 	int64_t size = -1;
 	catalog_each(tree_catalog(t), Q_RENDERED_SIZE, NULL, size_row, &size, "iii",
-		     (int64_t)(row->flags & ROW_MODEL ? n.model : 0), catalog_kind(t, n), (int64_t)stored_x(n));
+		     stored_model(n), catalog_kind(t, n), stored_x(v, n));
 	return size;
 }
 
@@ -188,20 +194,21 @@ static void store(struct render *r, const struct tree_file *f)
 	struct tree *t = r->tree;
 	const struct row *row = &rows[r->node.kind];
 	bool content = (row->flags & ROW_WORK) && f->size <= KEEP_MAX;
-	int64_t model = row->flags & ROW_MODEL ? r->node.model : 0;
+	int64_t model = stored_model(r->node), x = stored_x(r->view, r->node);
 	unsigned slot = t->slot[stored_kind(r->node)];
 	struct catalog *c = tree_catalog(t);
 	struct err e = ERR_INIT;
-	remember(t, node_ino(r->node), f->size);
+	if (!(row->flags & ROW_KIN))
+		remember(t, node_ino(r->node), f->size);
 	/* A catalog that cannot be written costs only the keeping; who answers the kernel does not wait for it. */
 	if ((r->cancel ? catalog_begin(c, &e) : catalog_try_begin(c, &e)) < 0)
 		return;
-	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, catalog_kind(t, r->node), (int64_t)stored_x(r->node),
+	int rc = content ? catalog_do(c, Q_RENDERED_PUT, &e, "iiiib", model, catalog_kind(t, r->node), x,
 				      (int64_t)f->size, f->data, (size_t)f->size) :
-			   catalog_do(c, Q_RENDERED_SIZE_PUT, &e, "iiii", model, catalog_kind(t, r->node),
-				      (int64_t)stored_x(r->node), (int64_t)f->size);
+			   catalog_do(c, Q_RENDERED_SIZE_PUT, &e, "iiii", model, catalog_kind(t, r->node), x,
+				      (int64_t)f->size);
 	if (rc == 0 && slot)
-		rc = catalog_do(c, Q_MODEL_COMPUTED, &e, "ii", model, (int64_t)(1ull << (slot - 1)));
+		rc = catalog_do(c, Q_MODEL_COMPUTED, &e, "ii", (int64_t)r->node.model, (int64_t)(1ull << (slot - 1)));
 	if (rc < 0)
 		catalog_rollback(c);
 	else
@@ -302,7 +309,7 @@ static int render_now(struct render *r, struct tree_file **f)
 	}
 	if (rc < 0 || row->open)
 		return rc;
-	*f = tree_file_content(r->out, !(row->flags & ROW_LIVE));
+	*f = tree_file_content(r->out, !(row->flags & (ROW_LIVE | ROW_KIN)));
 	if (!*f)
 		return err_nomem(r->err);
 	if (!(row->flags & ROW_LIVE))
@@ -315,11 +322,10 @@ static int open_kept(struct tree *t, struct view *v, struct node n, struct tree_
 	struct buf b = {0};
 	if (stored_size(t, v, n) < 0)
 		return -ENOENT;
-	int64_t model = rows[n.kind].flags & ROW_MODEL ? n.model : 0;
-	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii", model, catalog_kind(t, n),
-			     (int64_t)stored_x(n));
+	int r = catalog_each(tree_catalog(t), Q_RENDERED_GET, NULL, content_row, &b, "iii", stored_model(n),
+			     catalog_kind(t, n), stored_x(v, n));
 	if (r == 1)
-		*f = tree_file_content(&b, true);
+		*f = tree_file_content(&b, !(rows[n.kind].flags & ROW_KIN));
 	buf_release(&b);
 	return r == 1 ? (*f ? 0 : -ENOMEM) : -ENOENT;
 }

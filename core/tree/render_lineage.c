@@ -92,6 +92,10 @@ static int lake_row(void *arg, const struct catalog_row *row)
 	strncpy(d->relation, catalog_text(row, 2, NULL), sizeof d->relation - 1);
 	strncpy(d->basis, catalog_text(row, 5, NULL), sizeof d->basis - 1);
 	const struct view_model *c = view_by_id(l->v, d->child), *p = view_by_id(l->v, d->parent);
+	if (c && p && !strcmp(d->relation, "related") && strcmp(view_name(l->v, c), view_name(l->v, p)) < 0) {
+		d->child = p->id;	/* no direction: the later id is told as the child */
+		d->parent = c->id;
+	}
 	if (c && p && model_shown(l->t, c) && model_shown(l->t, p))
 		l->n++;
 	return 0;

@@ -1,6 +1,6 @@
 /*
- * diff/FLATID/OTHER/summary.txt: for a person. The verdict first, from the two signatures alone (so it does not
- * change when the lake does); then what moved, exactly where both models can be read in a moment, else from the
+ * diff/FLATID/OTHER/summary.txt: for a person. The verdict first: the statistic from the two signatures, descent as the
+ * lake's lineage has it; then what moved, exactly where both models can be read in a moment, else from the
  * samples; then what the configs say otherwise.
  */
 #include "core/analysis/dna.h"
@@ -11,9 +11,11 @@
 #include "core/tree/config_changes.h"
 #include "core/tree/diffs.h"
 #include "core/tree/functions.h"
+#include "core/tree/kin.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const uint64_t read_in_a_moment = (uint64_t)1 << 30;	/* bytes of both: about two seconds */
@@ -35,12 +37,6 @@ static void name(struct buf *out, const char *s)
 
 /* --- the verdict --- */
 
-static int load_signature(void *arg, uint32_t i, struct signature *s, struct err *e)
-{
-	struct render *r = arg;
-	return store_get_signature(tree_catalog(r->tree), i ? r->other->id : r->model->id, s, e);
-}
-
 static const char *relation_words(enum relation relation)
 {
 	static const char *const words[RELATION_COUNT] = {
@@ -61,41 +57,114 @@ static const char *relation_words(enum relation relation)
 	return words[relation];
 }
 
-/* What an edge says is more than what the samples do: a cast has the same values, and is a descendant. */
-static enum dna_verdict verdict_of(const struct lineage_edge *edge, const struct dna *d)
+/* What the lake's lineage says of the two: an edge between them, the first of either direction. */
+struct told {
+	uint32_t parent;
+	bool found, up;		/* up: this model is the child */
+	char relation[16];
+	double confidence;
+	struct buf method, evidence;
+};
+
+static void told_release(struct told *t)
 {
-	if (!edge || edge->relation == RELATION_RELATED)
-		return d->verdict;
-	return edge->relation == RELATION_DUPLICATE ? DNA_SAME : edge->child == 0 ? DNA_DESCENDANT : DNA_ANCESTOR;
+	buf_release(&t->method);
+	buf_release(&t->evidence);
 }
 
-/* Of two models alone there is at most one edge. */
-static void verdict_line(struct summary *s, const struct lineage *l, const struct dna *d)
+static int told_row(void *arg, const struct catalog_row *row)
 {
-	const struct lineage_edge *edge = l->n_edges ? &l->edges[0] : NULL;
-	enum dna_verdict v = verdict_of(edge, d);
+	struct told *t = arg;
+	size_t len;
+	if ((uint32_t)catalog_int(row, 0) != t->parent)
+		return 0;
+	t->found = true;
+	snprintf(t->relation, sizeof t->relation, "%s", catalog_text(row, 1, NULL));
+	t->confidence = catalog_real(row, 3);
+	const char *s = catalog_text(row, 6, &len);
+	buf_add(&t->method, s, len);
+	s = catalog_text(row, 7, &len);
+	buf_add(&t->evidence, s, len);
+	return 1;
+}
+
+static int find_edge(struct render *r, struct told *t)
+{
+	int rc = 0;
+	for (int up = 1; up >= 0 && rc == 0; up--) {
+		t->parent = up ? r->other->id : r->model->id;
+		t->up = up;
+		rc = catalog_each(tree_catalog(r->tree), Q_EDGES_OF, r->err, told_row, t, "i",
+				  (int64_t)(up ? r->model->id : r->other->id));
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static enum relation relation_of(const char *text)
+{
+	enum relation k = 0;
+	while (k < RELATION_RELATED && strcmp(relation_name(k), text))
+		k++;
+	return k;
+}
+
+static bool is_above(struct render *r, const struct view_model *m, const struct view_model *of, int *rc)
+{
+	struct ids up = {0};
+	if (!*rc)
+		*rc = kin_collect(r->tree, r->view, of->id, KIN_ANCESTORS, &up);
+	bool found = ids_has(&up, m->id);
+	ids_release(&up);
+	return found;
+}
+
+/* The lineage knows more than two samples do: a cast has the same values and is a descendant, a merge has two parents. */
+static int final_verdict(struct render *r, const struct told *t, const struct dna *d, enum dna_verdict *out)
+{
+	int rc = 0;
+	struct catalog *c = tree_catalog(r->tree);
+	enum relation relation = t->found ? relation_of(t->relation) : RELATION_RELATED;
+	int64_t mine = catalog_number(c, Q_FAMILY_OF, 0, "i", (int64_t)r->model->id);
+	if (relation == RELATION_DUPLICATE)
+		*out = DNA_SAME;
+	else if (relation != RELATION_RELATED)
+		*out = t->up ? DNA_DESCENDANT : DNA_ANCESTOR;
+	else if (is_above(r, r->other, r->model, &rc))
+		*out = DNA_DESCENDANT;
+	else if (!rc && is_above(r, r->model, r->other, &rc))
+		*out = DNA_ANCESTOR;
+	else if (d->verdict == DNA_UNRELATED && mine && mine == catalog_number(c, Q_FAMILY_OF, 0, "i", (int64_t)r->other->id))
+		*out = DNA_SHARES_ANCESTOR;
+	else
+		*out = d->verdict;
+	return rc;
+}
+
+static int verdict_line(struct summary *s, const struct told *t, const struct dna *d)
+{
+	enum dna_verdict v;
+	int rc = final_verdict(s->r, t, d, &v);
 	name(s->out, s->this_id);
-	if (!edge && !d->parts)
+	if (v == DNA_UNRELATED && !d->parts)
 		buf_str(s->out, " cannot be compared with ");
 	else
 		buf_printf(s->out, " %s%s ", v == DNA_UNRELATED ? "is " : "", dna_verdict_name(v));
 	name(s->out, s->other_id);
 	buf_char(s->out, '\n');
-	if (!edge)
-		return;
-	buf_str(s->out, "\n  relation   ");
-	buf_str(s->out, relation_name(edge->relation));
-	buf_printf(s->out, " (%s), confidence ",
-		   edge->child == 0 || edge->relation >= RELATION_DUPLICATE ? relation_words(edge->relation) :
-									      "of the other to this one");
-	buf_num(s->out, edge->confidence);
+	if (!t->found)
+		return rc;
+	enum relation relation = relation_of(t->relation);
+	buf_printf(s->out, "\n  relation   %s (%s), confidence ", t->relation,
+		   t->up || relation >= RELATION_DUPLICATE ? relation_words(relation) : "of the other to this one");
+	buf_num(s->out, t->confidence);
 	buf_str(s->out, "\n  evidence   ");
-	name(s->out, edge->method ? edge->method : "");
-	if (edge->evidence && *edge->evidence) {
+	name(s->out, t->method.len ? t->method.data : "");
+	if (t->evidence.len) {
 		buf_str(s->out, ": ");
-		name(s->out, edge->evidence);
+		name(s->out, t->evidence.data);
 	}
 	buf_char(s->out, '\n');
+	return rc;
 }
 
 static bool no_number(const struct signature *s)
@@ -141,23 +210,18 @@ static void kinship_lines(struct summary *s, const struct dna *d, const struct k
 static int verdict(struct summary *s)
 {
 	struct render *r = s->r;
-	struct lineage_model models[2] = {{.sketch = &s->this.sketch, .rank = 0},
-					  {.sketch = &s->other.sketch, .rank = 1}};
-	struct lineage_input in = {.models = models, .n = 2, .load = load_signature, .arg = r, .threads = 1};
-	struct lineage l = {0};
+	struct told t cleanup_with(told_release) = {0};
 	struct kinship k = {0};
 	struct dna d = {0};
-	int rc = lineage_all(&l, &in, r->cancel, r->err);
-	if (rc < 0)
-		return rc;
-	rc = dna_compare(&d, &s->this, &s->other, &l, 0, 1, NULL, r->err);
+	int rc = find_edge(r, &t);
+	if (!rc)
+		rc = dna_compare(&d, &s->this, &s->other, NULL, 0, 1, NULL, r->err);
 	if (!rc)
 		rc = kinship_of(&k, &s->this, &s->other, r->err);
-	if (!rc) {
-		verdict_line(s, &l, &d);
+	if (!rc)
+		rc = verdict_line(s, &t, &d);
+	if (!rc)
 		kinship_lines(s, &d, &k);
-	}
-	lineage_release(&l);
 	return rc;
 }
 

@@ -36,6 +36,7 @@ enum row_flag {
 	ROW_SIGNATURES = 2048,	/* needs the model's signature */
 	ROW_LINEAGE = 4096,	/* needs the lake's lineage */
 	ROW_EXACT_SIZE = 8192,	/* size() is exact without rendering */
+	ROW_KIN = 16384,	/* of a pair, and says what the lake's lineage does: kept until that may have changed */
 	ROW_PASS = 32768,	/* whole weights are read, or documents compared: compute=cached gives only what was computed */
 };
 

@@ -97,7 +97,8 @@ ROW(DIFF, "diff", ROOT, ROW_DIR, 0, 0, .list = list_diff, .lookup = lookup_diff)
 ROW(DIFF_MODEL, "diff/FLATID", DIFF, ROW_DIR | ROW_HIDDEN | ROW_LAKE | ROW_COMPUTED | ROW_LINEAGE | M, VIEW_WEIGHTS, 0,
 	.list = list_diff_model, .lookup = lookup_diff_model, .ready = ready_lineage_list, .prepare = prepare_lineage)
 ROW(DIFF_PAIR, "diff/FLATID/OTHER", DIFF_MODEL, ROW_DIR | ROW_HIDDEN | ROW_PAIR | M, VIEW_WEIGHTS, 0)
-ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_SIGNATURES | ROW_PAIR | M, VIEW_WEIGHTS, 65536, .render = render_diff_summary)
+ROW(DIFF_SUMMARY, "diff/FLATID/OTHER/summary.txt", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_SIGNATURES | ROW_LINEAGE | ROW_KIN | ROW_PAIR | M,
+	VIEW_WEIGHTS, 65536, .render = render_diff_summary)
 ROW(DIFF_TENSORS, "diff/FLATID/OTHER/tensors.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 20, .render = render_diff_tensors,
 	.guess = guess_diff)
 ROW(DIFF_EXPLAIN, "diff/FLATID/OTHER/explain.tsv", DIFF_PAIR, ROW_WORK | ROW_PASS | ROW_PAIR | T | M, VIEW_WEIGHTS, 1 << 18, .render = render_diff_explain,

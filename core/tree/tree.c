@@ -48,7 +48,7 @@ static int file_attr(struct tree *t, struct view *v, struct node n, struct tree_
 		return 0;
 	}
 	int64_t size = row->flags & ROW_LIVE ? -1 : stored_size(t, v, n);
-	a->exact = size >= 0;
+	a->exact = size >= 0 && !(row->flags & ROW_KIN);	/* the number stays when the lineage changes */
 	a->size = size >= 0 ? (uint64_t)size : row->guess ? row->guess(t, v, n) : row->estimate ? row->estimate : 4096;
 	/* twins are wordier than their tables */
 	if (!a->exact && n.json)

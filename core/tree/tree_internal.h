@@ -27,7 +27,6 @@ struct tree {
 
 /* May this node be opened now without computing; what is stored of it: size, or -1. */
 int64_t stored_size(struct tree *t, struct view *v, struct node n);
-uint64_t stored_x(struct node n);	/* x as the catalog keys it */
 bool row_is_cheap(struct tree *t, struct view *v, struct node n);	/* rendered from the catalog, here and now */
 /* All that it takes is known, so that computing it is no pass over whole weights, or what the pass told is kept. */
 bool row_is_known(struct tree *t, struct view *v, struct node n);

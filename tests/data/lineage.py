@@ -16,6 +16,16 @@ def table(lines):
     return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
+def summary_differs(cat, row):
+    """diff/CHILD/PARENT/summary.txt begins with what lineage.tsv says."""
+    path = f"diff/{row['child'].replace('/', '--')}/{row['parent'].replace('/', '--')}/summary.txt"
+    first = subprocess.run(cat + [path], check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
+    verdict = {"duplicate": "has the same weights as", "related": None}.get(row["relation"], "is a descendant of")
+    if verdict and first != f"{row['child']} {verdict} {row['parent']}":
+        return f"{path}: {first}"
+    return None
+
+
 def main():
     lake = os.path.join(HERE, "lake")
     there = {f"{o}/{m}" for o in os.listdir(lake) for m in os.listdir(os.path.join(lake, o))}
@@ -25,10 +35,12 @@ def main():
     same = lambda model: copies.get(model, model)
     want = {(same(e["child"]), same(e["parent"])): e for e in edges if e["relation"] != "duplicate"}
     with tempfile.TemporaryDirectory() as scratch:
-        said = subprocess.run([sys.argv[1], "cat", "--quiet", "--catalog", os.path.join(scratch, "c"), lake, "lake/lineage.tsv"],
-                              check=True, stdout=subprocess.PIPE, text=True).stdout
-    wrong, found, twins = [], set(), set()
-    for row in table(said.splitlines()):
+        cat = [sys.argv[1], "cat", "--quiet", "--catalog", os.path.join(scratch, "c"), lake]
+        said = subprocess.run(cat + ["lake/lineage.tsv"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        rows = table(said.splitlines())
+        wrong = [w for row in rows if (w := summary_differs(cat, row))]
+    found, twins = set(), set()
+    for row in rows:
         pair = (same(row["child"]), same(row["parent"]))
         if row["relation"] == "duplicate":
             twins.add(frozenset((row["child"], row["parent"])))
