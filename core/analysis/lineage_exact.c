@@ -376,7 +376,8 @@ int quantised_find(struct fam *f, struct err *e)
 			for (size_t i = 0; i < f->v.slots; i++) {
 				const float *x = fam_x(f, c, i), *y = fam_x(f, p, i);
 				const struct sigpart *pc = fam_part(f, c, i);
-				if (!pc || !(pc->flags & SIGPART_QUANTISED) || !fam_matrix(f, i))
+				bool more = !pc && y && f->v.slot[i].kind == SLOT_MATRIX;	/* layers that c lacks */
+				if (!more && (!pc || !(pc->flags & SIGPART_QUANTISED) || !fam_matrix(f, i)))
 					continue;
 				if (!x || !y) {
 					d2 = INFINITY;
