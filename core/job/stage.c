@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK = 128, SIGNED_CHUNK = 32 };	/* stored at once; of signatures fewer, which are large */
+enum { CHUNK = 128, SIGNED_CHUNK = 12 };	/* stored at once; of signatures fewer, which are large */
 
 /* What was found out about one model, until it is stored. */
 struct finding {
