@@ -138,7 +138,7 @@ static uint8_t stored_kind(struct node n)
 /* What others may see of the lake as a whole is another content than what its owner sees. */
 static int64_t catalog_kind(const struct tree *t, struct node n)
 {
-	bool less = rows[n.kind].flags & ROW_LAKE && t->o.others && !t->o.share_all;
+	bool less = rows[n.kind].flags & ROW_LAKE && tree_hides(t);
 	return stored_kind(n) | (less ? 0x100 : 0);
 }
 

@@ -59,9 +59,8 @@ static int shown_row(void *arg, const struct catalog_row *r)
 /* Has it a model that may be told of? */
 static bool value_shown(struct tree *t, struct view *v, uint32_t id)
 {
-	const struct tree_options *o = tree_opts(t);
 	struct values x = {.t = t, .v = v};
-	return !o->others || o->share_all ||
+	return !tree_hides(t) ||
 	       catalog_each(tree_catalog(t), Q_FACET_MODELS, NULL, shown_row, &x, "ii", (int64_t)id, (int64_t)0) == 1;
 }
 

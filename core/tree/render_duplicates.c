@@ -32,19 +32,13 @@ struct search {
 	size_t n_found, found_cap;
 };
 
-static bool shown(struct render *r, const struct view_model *m)
-{
-	const struct tree_options *o = tree_opts(r->tree);
-	return !o->others || o->share_all || (m->mode & 0004);
-}
-
 static int signed_row(void *arg, const struct catalog_row *row)
 {
 	struct search *s = arg;
 	size_t len;
 	const struct view_model *m = view_by_id(s->r->view, (uint32_t)catalog_int(row, 0));
 	const void *key = catalog_blob(row, 1, &len);
-	if (!m || !shown(s->r, m) || len != sizeof(struct hash128))
+	if (!m || !model_shown(s->r->tree, m) || len != sizeof(struct hash128))
 		return 0;
 	if (mem_grow(&s->models, &s->cap, s->n + 1))
 		return -ENOMEM;

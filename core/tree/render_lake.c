@@ -179,8 +179,7 @@ static int unread_row(void *arg, const struct catalog_row *row)
 
 int render_unread(struct render *r)
 {
-	const struct tree_options *o = tree_opts(r->tree);
-	struct unread_out x = {.r = r, .less = o->others && !o->share_all};
+	struct unread_out x = {.r = r, .less = tree_hides(r->tree)};
 	table_begin(&x.tb, r->out, r->json, "path bytes reason");
 	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &x, "");
 	table_end(&x.tb);
@@ -256,8 +255,7 @@ int render_lake_summary(struct render *r)
 {
 	static const char *const keys[] = {"architecture", "format", "dtype", "license"};
 	struct catalog *c = tree_catalog(r->tree);
-	const struct tree_options *o = tree_opts(r->tree);
-	bool less = o->others && !o->share_all;
+	bool less = tree_hides(r->tree);
 	uint64_t models = 0, weights = 0, problems = 0, adapters = 0;
 	int rc = 0;
 	for (uint32_t i = 0; i < r->view->n; i++) {

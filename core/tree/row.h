@@ -103,6 +103,7 @@ int list_static(struct tree *t, struct view *v, struct node dir, uint64_t cookie
 /* Does a model have what a row needs? One that has not been looked into yet may have weights: opening will tell. */
 bool model_has(const struct view_model *m, uint32_t needs);
 /* May everyone see it in a file about the whole lake? With allow_other only what its mode shows everyone (unless share=all). */
+bool tree_hides(const struct tree *t);	/* do views leave out what not everyone may read? */
 bool model_shown(const struct tree *t, const struct view_model *m);
 /* The model a FLATID names, NULL if none. */
 const struct view_model *tree_flat(struct tree *t, struct view *v, const char *flat);

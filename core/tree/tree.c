@@ -102,9 +102,14 @@ int node_attr(struct tree *t, struct view *v, struct node n, struct tree_attr *a
 	return file_attr(t, v, n, a);
 }
 
+bool tree_hides(const struct tree *t)
+{
+	return t->o.others && !t->o.share_all;
+}
+
 bool model_shown(const struct tree *t, const struct view_model *m)
 {
-	return !t->o.others || t->o.share_all || (m->mode & 0004);
+	return !tree_hides(t) || (m->mode & 0004);
 }
 
 bool model_has(const struct view_model *m, uint32_t needs)

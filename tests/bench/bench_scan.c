@@ -2,10 +2,10 @@
  * The scan beside `find LAKE -type f`, its yardstick, over a tree of model directories made for it: interleaved runs,
  * minimum of each. usage: bench_scan [DIRECTORIES] [RUNS]   (100000, 9)
  */
+#include "tests/support/remove_tree.h"
 #include "core/lake/scan.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,14 +72,6 @@ static double scan(const struct lake *l, unsigned flags, unsigned threads, size_
 	return took;
 }
 
-static int gone(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 int main(int argc, char **argv)
 {
 	unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 100000, runs = argc > 2 ? (unsigned)atoi(argv[2]) : 9;
@@ -102,6 +94,6 @@ int main(int argc, char **argv)
 	       best[0], best[1], best[1] / best[0], pool_cores(), best[2], best[2] / best[0], pool_cores(), best[3],
 	       best[3] / best[0], memory / n);
 	lake_close(&l);
-	nftw(root, gone, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(root);
 	return 0;
 }

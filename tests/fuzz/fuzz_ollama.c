@@ -1,24 +1,18 @@
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/remove_tree.h"
 
 #include "core/lake/scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
 static char root[] = "/tmp/tarn-fuzz-XXXXXX";
 
-static int gone(const char *path, const struct stat *st, int flag, struct FTW *at)
-{
-	(void)st, (void)flag, (void)at;
-	return remove(path);
-}
-
 static void clean(void)
 {
-	nftw(root, gone, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(root);
 }
 
 static void make(const char *path, const void *data, size_t len)

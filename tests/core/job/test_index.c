@@ -1,5 +1,6 @@
 /* The running lake: what stays keeps its row, what changes gets a new one, nothing is read twice, stopping loses nothing. */
 #include "tests/support/cm.h"
+#include "tests/support/remove_tree.h"
 
 #include "core/base/io.h"
 #include "core/base/mem.h"
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,15 +48,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
-	nftw(((struct fixture *)*state)->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(((struct fixture *)*state)->dir);
 	free(*state);
 	return 0;
 }

@@ -1,12 +1,12 @@
 /* Lineage family by family: after models came and went, the same as if all had been there from the start. */
 #include "tests/support/cm.h"
+#include "tests/support/remove_tree.h"
 
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/catalog/view.h"
 #include "core/job/index.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,15 +37,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
-	nftw(((struct fixture *)*state)->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(((struct fixture *)*state)->dir);
 	free(*state);
 	return 0;
 }

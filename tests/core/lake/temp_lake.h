@@ -7,12 +7,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/support/remove_tree.h"
 #include "core/base/buf.h"
 #include "core/lake/scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,17 +26,9 @@ static inline void temp_init(struct temp *t)
 	assert_non_null(mkdtemp(t->dir));
 }
 
-static inline int temp_remove_(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static inline void temp_release(struct temp *t)
 {
-	nftw(t->dir, temp_remove_, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(t->dir);
 }
 
 static inline void temp_path(const struct temp *t, const char *path, char out[PATH_MAX])

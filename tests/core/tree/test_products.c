@@ -1,5 +1,6 @@
 /* exact/, diff/, export/, audit and duplicates over the small lake, against what is known of how it was made. */
 #include "tests/support/cm.h"
+#include "tests/support/remove_tree.h"
 
 #include "core/base/mem.h"
 #include "core/format/format.h"
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <math.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -41,18 +41,12 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	tree_free(f->t);
 	index_close(f->ix);
-	nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->dir);
 	free(f);
 	return 0;
 }

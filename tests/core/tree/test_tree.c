@@ -1,5 +1,6 @@
 /* The whole tree over the small lake: what is listed can be found, opened and resumed; sizes and numbers hold. */
 #include "tests/support/cm.h"
+#include "tests/support/remove_tree.h"
 
 #include "core/base/mem.h"
 #include "core/catalog/catalog.h"
@@ -8,7 +9,6 @@
 #include "core/tree/tree.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,17 +48,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	stop(f);
-	nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->dir);
 	free(f);
 	return 0;
 }
