@@ -16,10 +16,50 @@ enum { ROOTS_TRIED = 256, ROOTS_TOLD = 5 };
 
 struct fit { size_t places, fitting; uint32_t rank; };
 
+enum { COMPONENTS = 16, COMPONENT_LEN = 32 };
+
+/* A role is preceded by its component's name where a model has several; a pipeline has more of them than its adapter. */
+struct components { char name[COMPONENTS][COMPONENT_LEN]; size_t n; };
+
+static void components_of(const struct signature *s, struct components *c)
+{
+	c->n = 0;
+	for (size_t i = 0; i < s->n_parts && c->n < COMPONENTS; i++) {
+		const char *role = s->parts[i].role, *colon = strchr(role, ':');
+		size_t len = colon ? (size_t)(colon + 1 - role) : 0, k = 0;
+		if (!len || len >= COMPONENT_LEN)
+			continue;
+		while (k < c->n && (strncmp(c->name[k], role, len) || c->name[k][len]))
+			k++;
+		if (k == c->n)
+			snprintf(c->name[c->n++], COMPONENT_LEN, "%.*s", (int)len, role);
+	}
+}
+
+static const struct sigpart *adapted(const struct signature *base, const struct components *c, const char *role,
+				     const struct sigpart *a)
+{
+	const char *bare = strchr(role, ':');
+	const struct sigpart *p = signature_find(base, sample_role_hash(role), a->layer, a->expert);
+	if (!p && bare)
+		return signature_find(base, sample_role_hash(bare + 1), a->layer, a->expert);
+	for (size_t i = 0; !p && i < c->n; i++) {
+		uint64_t hash;
+		cleanup_free char *full = mem_alloc(strlen(c->name[i]) + strlen(role) + 1);
+		if (!full)
+			return NULL;
+		hash = sample_role_hash(strcat(strcpy(full, c->name[i]), role));
+		p = signature_find(base, hash, a->layer, a->expert);
+	}
+	return p;
+}
+
 /* How many of the adapter's pairs (A: rank x in, B: out x rank) have the shape of the base's matrix in their place. */
 static int shapes(const struct signature *adapter, const struct signature *base, struct fit *out, struct err *e)
 {
+	struct components c;
 	*out = (struct fit){0};
+	components_of(base, &c);
 	for (size_t i = 0; i < adapter->n_parts; i++) {
 		const struct sigpart *a = &adapter->parts[i];
 		size_t n = strlen(a->role);
@@ -31,7 +71,7 @@ static int shapes(const struct signature *adapter, const struct signature *base,
 		role[n - 1] = 'b';
 		const struct sigpart *b = signature_find(adapter, sample_role_hash(role), a->layer, a->expert);
 		role[n - 7] = 0;
-		const struct sigpart *w = signature_find(base, sample_role_hash(role), a->layer, a->expert);
+		const struct sigpart *w = adapted(base, &c, role, a);
 		out->places++;
 		out->rank = (uint32_t)MIN(a->rows, (uint64_t)UINT32_MAX);
 		out->fitting += b && w && a->rows == b->cols && a->cols == w->cols && b->rows == w->rows;

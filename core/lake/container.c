@@ -118,6 +118,29 @@ static bool spelled(const struct value *v, int64_t *out)
 	return (*end == 0 || *end == '.') && *out > 0;
 }
 
+/* kohya's trainer names the file that it began with, perhaps by its path on somebody's machine. */
+static void trained_on(struct facts *f, const char *path, const char *file)
+{
+	static const char *const endings[] = {".safetensors", ".ckpt", ".pt"};
+	const char *name = path;
+	size_t len;
+
+	for (const char *p = path; *p; p++)
+		if (*p == '/' || *p == '\\')
+			name = p + 1;
+	len = strlen(name);
+
+	for (size_t i = 0; i < COUNT(endings); i++)
+		if (len > strlen(endings[i]) && !strcmp(name + len - strlen(endings[i]), endings[i]))
+			len -= strlen(endings[i]);
+	name = arena_strndup(&f->arena, name, len);
+	if (!name)
+		f->failed = true;
+	else
+		facts_declare(f, name, "adapter", file);
+	facts_put(f, "base_model", name, FACT_DECLARED, file);
+}
+
 /* ModelSpec (Stability's standard) and the ss_ keys of kohya's trainer. */
 static void safetensors_facts(struct facts *f, const struct value *m, const char *file)
 {
@@ -134,7 +157,7 @@ static void safetensors_facts(struct facts *f, const struct value *m, const char
 	if (spelled(value_get(m, "ss_training_finished_at"), &n))
 		facts_put_time(f, "created", n, FACT_DECLARED, file);
 	if (value_str(value_get(m, "ss_sd_model_name")))
-		facts_declare(f, value_str(value_get(m, "ss_sd_model_name")), "adapter", file);
+		trained_on(f, value_str(value_get(m, "ss_sd_model_name")), file);
 }
 
 void container_facts(struct facts *f, const struct weights *w, const char *file)

@@ -7,8 +7,8 @@
  * Keys are TREE.md's, in its order:
  *   path format formats architecture model_type dtype parameters bytes tensors layers hidden_size vocab_size
  *   context_length license language tags task library datasets base_model author created modified revision
- *   quantization adapter_rank tokenizer loads_code
- * `formats`, `license`, `language`, `tags`, `datasets`, `base_model` may have several values: entries of the same key,
+ *   quantization components adapter_rank tokenizer loads_code
+ * `formats`, `license`, `language`, `tags`, `datasets`, `base_model`, `components` may have several values: entries of the same key,
  * in the order of their source, no value twice. Values are one line: never empty, no line breaks or tabs, at most
  * FACT_MAX bytes; otherwise bytes of the lake (the renderer escapes them). Numbers are decimal digits. A path and the
  * names of files are exactly those of the lake.

@@ -1,6 +1,8 @@
 /* One model looked into, from its files to its facts. */
 #include "core/lake/inspect_internal.h"
 
+#include "core/lake/names.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -9,8 +11,13 @@ static void put_author(struct looking *l)
 {
 	const char *id = l->in->id, *slash = id ? strchr(id, '/') : NULL;
 
-	if (slash && slash > id && !strchr(slash + 1, '/'))
-		facts_putn(&l->out->facts, "author", id, (size_t)(slash - id), FACT_INFERRED, NULL);
+	if (!slash || slash == id || strchr(slash + 1, '/'))
+		return;
+	cleanup_free char *owner = mem_strndup(id, (size_t)(slash - id));
+	if (!owner)
+		l->out->facts.failed = true;
+	else if (!name_is_category(owner))
+		facts_put(&l->out->facts, "author", owner, FACT_INFERRED, NULL);
 }
 
 /* When it was created only documents can tell: a file's time is that of a download or a checkout. */

@@ -16,6 +16,7 @@ static const char *const joined[] = {
 	"conv_norm_out", "conv_shortcut", "conv_in", "conv_out", "double_blocks", "down_blocks", "down_proj",
 	"emb_layers", "encoder_hidden_proj", "ff_context", "final_layer_norm", "final_layer", "gate_proj", "guidance_in",
 	"img_attn", "img_in", "img_mlp", "img_mod", "in_layer", "in_layers", "input_blocks", "joint_blocks", "k_proj",
+	"label_emb",
 	"layer_norm1", "layer_norm2", "layer_norm", "linear_1", "linear_2", "mid_block", "middle_block",
 	"norm1_context", "norm_added_k", "norm_added_q", "norm_k", "norm_q", "o_proj", "out_layer", "out_layers",
 	"out_proj", "output_blocks", "patch_embedding", "position_embedding", "proj_in", "proj_mlp", "proj_out", "q_proj",

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 enum { MANY_ARRAYS = 64 };
 
@@ -19,23 +18,6 @@ static bool any(const struct walker *w, const struct place *p, const struct list
 	(void)p;
 	(void)l;
 	return true;
-}
-
-/* Folders that image tools sort files into by kind: one file there is a model, not its folder. */
-static bool is_category(const char *path)
-{
-	static const char *const names[] = {
-		"checkpoints", "loras", "lora", "lycoris", "vae", "vae_approx", "controlnet", "embeddings",
-		"upscale_models", "clip", "clip_vision", "text_encoders", "unet", "diffusion_models",
-		"style_models", "hypernetworks", "gligen", "photomaker", "stable-diffusion", "esrgan",
-		"realesrgan", "codeformer", "gfpgan", "swinir", "ipadapter", "animatediff_models",
-		"audio_encoders", "model_patches", "diffusers",
-	};
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	for (size_t i = 0; i < COUNT(names); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
 }
 
 static int add_sidecars(struct walker *w, struct owner *o, const struct listing *l)
@@ -204,7 +186,7 @@ static int take(struct walker *w, struct place *p, struct listing *l)
 	bool soft = !named && !v.usual, at_root = !*p->path;
 	bool one = v.best && (v.strong ? named ? v.usual || v.stems == 1 : v.stems == 1 && (v.usual || !v.own)
 				       : !named && v.weak_stems == 1 && !v.own);
-	if (one && soft && (is_category(p->path) || (at_root && has_dirs(l))))
+	if (one && soft && (name_is_category(p->path) || (at_root && has_dirs(l))))
 		one = false;
 	if (!one && !(named && !v.strong))
 		return take_files(w, p, l, named);

@@ -98,6 +98,29 @@ static void adapter(struct facts *f, const struct canon *c)
 		f->flags |= FACTS_ADAPTER;
 }
 
+/* What a model of several parts consists of, in diffusers' words; by these one file in the original names is known. */
+static void components(struct facts *f, const struct canon *c)
+{
+	static const struct { const char *role, *name; } words[] = {
+		{"text:", "text_encoder"}, {"text2:", "text_encoder_2"}, {"text3:", "text_encoder_3"}, {"unet:", "unet"},
+		{"vae:", "vae"}, {"controlnet:", "controlnet"}, {"vision:", "vision"}, {"audio:", "audio"},
+		{"qformer:", "qformer"}, {"safety:", "safety_checker"}, {"mtp:", "mtp"},
+	};
+	bool has[COUNT(words)] = {false}, resolutions = false;
+
+	for (size_t i = 0; i < c->n_parts; i++) {
+		resolutions = resolutions || !strncmp(c->parts[i].role, "unet:down_blocks.", 17);
+		for (size_t k = 0; k < COUNT(words); k++)
+			has[k] = has[k] || !strncmp(c->parts[i].role, words[k].role, strlen(words[k].role));
+	}
+	for (size_t k = 0; k < COUNT(words); k++)
+		if (has[k])
+			facts_put(f, "components", words[k].name, FACT_MEASURED, NULL);
+	if (has[0] && has[4] && resolutions)
+		facts_put(f, "architecture", has[1] ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline", FACT_INFERRED,
+			  NULL);
+}
+
 void measured_facts(struct facts *f, const struct weights *w, const struct canon *c)
 {
 	if (w->n_tensors)
@@ -108,6 +131,7 @@ void measured_facts(struct facts *f, const struct weights *w, const struct canon
 	if (c->layers && strcmp(c->family, "other"))
 		facts_put_number(f, "layers", c->layers, FACT_MEASURED, NULL);
 	adapter(f, c);
+	components(f, c);
 	if (!(f->flags & FACTS_ADAPTER))
 		widths(f, c);
 }

@@ -271,3 +271,19 @@ bool name_skipped(const char *s)
 			return true;
 	return false;
 }
+
+bool name_is_category(const char *path)
+{
+	static const char *const names[] = {
+		"checkpoints", "loras", "lora", "lycoris", "vae", "vae_approx", "controlnet", "embeddings",
+		"upscale_models", "clip", "clip_vision", "text_encoders", "unet", "diffusion_models",
+		"style_models", "hypernetworks", "gligen", "photomaker", "stable-diffusion", "esrgan",
+		"realesrgan", "codeformer", "gfpgan", "swinir", "ipadapter", "animatediff_models",
+		"audio_encoders", "model_patches", "diffusers",
+	};
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}

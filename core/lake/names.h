@@ -28,6 +28,8 @@ unsigned name_order(const struct name *n, bool adapter);
 
 /* Directories that are not looked into, and are no news: .git, .locks, datasets--*, … */
 bool name_skipped(const char *dir);
+/* Folders that image tools sort files into by kind: one file there is a model, not its folder. */
+bool name_is_category(const char *path);
 /* All digits, at least one? */
 bool name_is_number(const char *s, size_t n);
 

@@ -47,6 +47,7 @@ static const struct role_entry outside_names[] = {
 	{"lm_head.layer_norm", "head.norm"},
 	{"ln", "norm.final"},
 	{"ln_f", "norm.final"},
+	{"ln_final", "norm.final"},
 	{"ln_post", "norm.final"},
 	{"ln_pre", "norm.pre"},
 	{"norm", "norm.final"},

@@ -1,6 +1,7 @@
 /* Takes tensor names apart, whatever framework wrote them: separators, wrappers, components, LoRA suffixes. */
 #include "core/lake/tensor_name.h"
 #include "core/lake/kohya.h"
+#include "core/lake/ldm_names.h"
 
 #include "core/base/mem.h"
 
@@ -20,8 +21,8 @@ static const char *const wrappers[] = {
 
 static const struct { const char *word, *component; } components[] = {
 	{"a", "audio"}, {"audio_encoder", "audio"}, {"audio_model", "audio"}, {"audio_tower", "audio"},
-	{"cond_stage_model", "text"}, {"controlnet", "controlnet"}, {"first_stage_model", "vae"},
-	{"image_encoder", "vision"},
+	{"cond_stage_model", "text"}, {"control_model", "controlnet"}, {"controlnet", "controlnet"},
+	{"diffusion_model", "unet"}, {"first_stage_model", "vae"}, {"image_encoder", "vision"},
 	{"img_encoder", "vision"}, {"mtp", "mtp"}, {"qformer", "qformer"}, {"safety_checker", "safety"},
 	{"speech_encoder", "audio"},
 	{"text_encoder", "text"}, {"text_encoder_2", "text2"}, {"text_encoder_3", "text3"}, {"text_model", "text"},
@@ -200,6 +201,8 @@ static void leaf_parse(struct tensor_name *n, struct words *ws)
 		ws->n--;
 	} else if (flax_table(ws)) {
 		ws->n--;
+	} else if (!strcmp(last, "text_projection")) {
+		n->kernel = true;	/* CLIP's own code multiplies by it as it is, no module does */
 	} else if (ends_with(last, "_bias")) {
 		n->bias = true;
 	} else {
@@ -323,6 +326,13 @@ static void block_parse(struct tensor_name *n, struct words *ws)
 		m = put(m, mend, ws->at[i], i > front ? '.' : 0);
 }
 
+/* The same module under another name is the same module. */
+static void words_translate(struct tensor_name *n, struct words *ws)
+{
+	if (ws->n > 1 && ldm_name(n->component, ws->at, ws->n, n->body, sizeof n->body))
+		words_split(ws, strcpy(n->text, n->body));
+}
+
 void tensor_name_parse(struct tensor_name *n, const char *name)
 {
 	size_t len = strlen(name);
@@ -351,5 +361,6 @@ void tensor_name_parse(struct tensor_name *n, const char *name)
 		lora_of_diffusers(n, &ws);
 	scale_parse(&ws);
 	front_parse(n, &ws);
+	words_translate(n, &ws);
 	block_parse(n, &ws);
 }

@@ -58,7 +58,7 @@ static void run(struct lake *k, size_t turn)
 	struct err e = ERR_INIT;
 	for (size_t i = 0; i < k->n; i++) {
 		k->order[i] = (uint32_t)((i * 11 + turn) % k->n);
-		k->m[i] = (struct lineage_model){.sketch = &k->s[k->order[i]].sketch, .rank = k->order[i]};
+		k->m[i] = (struct lineage_model){.sketch = &k->s[k->order[i]].sketch, .rank = k->order[i], .adapter = k->m[i].adapter};
 	}
 	struct lineage_input in = {.models = k->m, .n = k->n, .load = load, .arg = k, .threads = 2};
 	if (lineage_all(&k->l, &in, NULL, &e))
@@ -133,6 +133,42 @@ static void exact_relations(void **state)
 	expect(&k, pruned, a, RELATION_PRUNED);
 	expect(&k, b, a, RELATION_FINETUNE);
 	done(&k);
+}
+
+/* An adapter of one component, and a base that has several: their roles differ in the component's name. */
+static void adapters_of_a_component(void **state)
+{
+	static const char *const roles[][2] = {{"attn.q", "unet:attn.q"}, {"unet:attn.q", "attn.q"}, {"attn.q", "attn.q"},
+					       {"vae:attn.q", "vae:attn.k"}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(roles); i++) {
+		struct lake k = {0};
+		uint32_t b = base(&k, 1), a = (uint32_t)k.n++, named[] = {b};
+		struct adapter_hints h = {.bases = named, .n_bases = 1};
+		struct signature *s = &k.s[a];
+		char role[64];
+		for (size_t p = 0; p < k.s[b].n_parts; p++)
+			if (!strcmp(k.s[b].parts[p].role, "attn.q")) {
+				k.s[b].parts[p].role = roles[i][1];
+				k.s[b].parts[p].role_hash = sample_role_hash(roles[i][1]);
+			}
+		made_finish(&k.s[b]);
+		s->version = SIGNATURE_VERSION;
+		s->parts = arena_array(&s->arena, 2, sizeof *s->parts);
+		assert_non_null(s->parts);
+		for (int side = 'a'; side <= 'b'; side++) {
+			snprintf(role, sizeof role, "%s.lora_%c", roles[i][0], side);
+			assert_int_equal(made_part(s, role, 1, side == 'a' ? 4 : shape.side, side == 'a' ? shape.side : 4, DTYPE_F32), 0);
+		}
+		made_fill(s, 7, 0.1f);
+		made_finish(s);
+		k.m[a].adapter = &h;
+		run(&k, 0);
+		assert_int_equal(k.l.n_edges, i < 3);
+		if (i < 3)
+			expect(&k, a, b, RELATION_ADAPTER);
+		done(&k);
+	}
 }
 
 static void merges_and_their_weights(void **state)
@@ -321,7 +357,8 @@ static void verdicts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations), cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations), cmocka_unit_test(adapters_of_a_component),
+		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};

@@ -298,7 +298,8 @@ static void containers(void **state)
 		{"general.tags", {.kind = VALUE_SPAN, .span = {8, 100000, 1}}},
 	};
 	struct member st[] = {{"ss_network_dim", text("32")}, {"ss_training_finished_at", text("1700000000.5")},
-			      {"modelspec.author", text("me")}};
+			      {"modelspec.author", text("me")},
+			      {"ss_sd_model_name", text("D:\\sd\\models\\some-base.safetensors")}};
 	struct made m;
 	struct facts f = {0};
 
@@ -322,6 +323,7 @@ static void containers(void **state)
 	is(&f, "adapter_rank", "32");
 	is(&f, "created", "2023-11-14T22:13:20Z");
 	is(&f, "author", "me");
+	is(&f, "base_model", "some-base");
 	facts_release(&f);
 }
 
@@ -347,6 +349,17 @@ static void measured(void **state)
 	is(&f, "hidden_size", "16");
 	is(&f, "vocab_size", "100");
 	is(&f, "quantization", "Q4_K_M");
+	facts_release(&f);
+	canon_release(&c);
+	/* Stable Diffusion in one file says by its names what it is */
+	made_init(&m, &made_plain);
+	made_add(&m, NULL, "model.diffusion_model.input_blocks.1.0.in_layers.2.weight", 8, 8, 0);
+	made_add(&m, NULL, "first_stage_model.encoder.conv_in.weight", 8, 8, 0);
+	made_add(&m, NULL, "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight", 8, 8, 0);
+	assert_int_equal(canon_of(&c, &m.w, NULL, NULL), 0);
+	measured_facts(&f, &m.w, &c);
+	is(&f, "components", "text_encoder");
+	is(&f, "architecture", "StableDiffusionPipeline");
 	facts_release(&f);
 	canon_release(&c);
 	/* an adapter is known by its tensors */

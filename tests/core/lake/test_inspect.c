@@ -273,6 +273,7 @@ static void pipeline(void **state)
 	is(&s, "task", "text-to-image");
 	is(&s, "library", "diffusers");
 	is(&s, "tensors", "4");
+	is(&s, "components", "text_encoder");
 	is(&s, "parameters", "124");
 	problem(&s, "vae/diffusion_pytorch_model.safetensors", "malformed", "");
 	assert_true(s.it.facts.flags & FACTS_PIPELINE);

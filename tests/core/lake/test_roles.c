@@ -100,6 +100,74 @@ static void roles_and_prefixes(void **state)
 		}
 }
 
+/* Stable Diffusion in one file, and the same modules in a pipeline's directories. */
+static void one_file_and_pipeline(void **state)
+{
+	static const char *const same[][2] = {
+		{"model.diffusion_model.time_embed.2.weight", "unet.time_embedding.linear_2.weight"},
+		{"model.diffusion_model.label_emb.0.0.weight", "unet.add_embedding.linear_1.weight"},
+		{"model.diffusion_model.input_blocks.0.0.weight", "unet.conv_in.weight"},
+		{"model.diffusion_model.input_blocks.1.0.in_layers.0.weight", "unet.down_blocks.0.resnets.0.norm1.weight"},
+		{"model.diffusion_model.input_blocks.2.1.proj_in.weight", "unet.down_blocks.0.attentions.1.proj_in.weight"},
+		{"model.diffusion_model.input_blocks.3.0.op.weight", "unet.down_blocks.0.downsamplers.0.conv.weight"},
+		{"model.diffusion_model.input_blocks.11.0.out_layers.3.bias", "unet.down_blocks.3.resnets.1.conv2.bias"},
+		{"model.diffusion_model.middle_block.0.skip_connection.weight", "unet.mid_block.resnets.0.conv_shortcut.weight"},
+		{"model.diffusion_model.middle_block.1.transformer_blocks.0.ff.net.0.proj.weight",
+		 "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.0.proj.weight"},
+		{"model.diffusion_model.middle_block.2.emb_layers.1.weight", "unet.mid_block.resnets.1.time_emb_proj.weight"},
+		{"model.diffusion_model.output_blocks.2.1.conv.weight", "unet.up_blocks.0.upsamplers.0.conv.weight"},
+		{"model.diffusion_model.output_blocks.5.2.conv.weight", "unet.up_blocks.1.upsamplers.0.conv.weight"},
+		{"model.diffusion_model.output_blocks.11.0.in_layers.2.weight", "unet.up_blocks.3.resnets.2.conv1.weight"},
+		{"model.diffusion_model.output_blocks.3.1.norm.weight", "unet.up_blocks.1.attentions.0.norm.weight"},
+		{"model.diffusion_model.out.0.weight", "unet.conv_norm_out.weight"},
+		{"model.diffusion_model.out.2.weight", "unet.conv_out.weight"},
+		{"first_stage_model.encoder.down.1.block.0.nin_shortcut.weight",
+		 "vae.encoder.down_blocks.1.resnets.0.conv_shortcut.weight"},
+		{"first_stage_model.encoder.down.0.downsample.conv.weight", "vae.encoder.down_blocks.0.downsamplers.0.conv.weight"},
+		{"first_stage_model.encoder.mid.block_1.conv1.weight", "vae.encoder.mid_block.resnets.0.conv1.weight"},
+		{"first_stage_model.encoder.mid.attn_1.q.weight", "vae.encoder.mid_block.attentions.0.to_q.weight"},
+		{"first_stage_model.decoder.mid.attn_1.norm.weight", "vae.decoder.mid_block.attentions.0.group_norm.weight"},
+		{"first_stage_model.decoder.mid.attn_1.proj_out.bias", "vae.decoder.mid_block.attentions.0.proj_attn.bias"},
+		{"first_stage_model.decoder.up.3.block.2.norm2.weight", "vae.decoder.up_blocks.0.resnets.2.norm2.weight"},
+		{"first_stage_model.decoder.up.1.upsample.conv.weight", "vae.decoder.up_blocks.2.upsamplers.0.conv.weight"},
+		{"first_stage_model.decoder.norm_out.weight", "vae.decoder.conv_norm_out.weight"},
+		{"first_stage_model.quant_conv.weight", "vae.quant_conv.weight"},
+		{"cond_stage_model.transformer.text_model.encoder.layers.3.self_attn.q_proj.weight",
+		 "text_encoder.text_model.encoder.layers.3.self_attn.q_proj.weight"},
+		{"cond_stage_model.model.transformer.resblocks.3.mlp.c_fc.weight",
+		 "text_encoder.text_model.encoder.layers.3.mlp.fc1.weight"},
+		{"cond_stage_model.model.ln_final.weight", "text_encoder.text_model.final_layer_norm.weight"},
+		{"conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight",
+		 "text_encoder.text_model.embeddings.position_embedding.weight"},
+		{"conditioner.embedders.1.model.token_embedding.weight",
+		 "text_encoder_2.text_model.embeddings.token_embedding.weight"},
+		{"conditioner.embedders.1.model.text_projection", "text_encoder_2.text_projection.weight"},
+		{"control_model.zero_convs.4.0.weight", "controlnet.controlnet_down_blocks.4.weight"},
+		{"control_model.input_hint_block.6.weight", "controlnet.controlnet_cond_embedding.blocks.2.weight"},
+		{"control_model.middle_block_out.0.weight", "controlnet.controlnet_mid_block.weight"},
+	};
+	struct made m[2];
+	struct canon c[2];
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		made_init(&m[k], &made_plain);
+		for (size_t i = 0; i < COUNT(same); i++)
+			made_add(&m[k], NULL, same[i][k], 4, 6, 0);
+		assert_int_equal(canon_of(&c[k], &m[k].w, NULL, NULL), 0);
+		assert_int_equal(c[k].n_parts, COUNT(same));
+	}
+	for (size_t i = 0; i < COUNT(same); i++) {
+		if (strcmp(c[0].parts[i].role, c[1].parts[i].role))
+			print_message("%s\n", same[i][0]);
+		assert_string_equal(c[0].parts[i].role, c[1].parts[i].role);
+		assert_int_equal(c[0].parts[i].layer, c[1].parts[i].layer);
+	}
+	assert_true(c[0].parts[31].transposed && !c[1].parts[31].transposed);
+	for (int k = 0; k < 2; k++)
+		canon_release(&c[k]);
+}
+
 /* kohya's flat names are those of the modules they adapt, and so are diffusers' and PEFT's. */
 static void loras(void **state)
 {
@@ -114,6 +182,13 @@ static void loras(void **state)
 		 "text_encoder.text_model.encoder.layers.11.self_attn.out_proj.lora_B.weight"},
 		{"lora_te_text_model_encoder_layers_11_mlp_fc1.lora_up.weight",
 		 "text_model.encoder.layers.11.mlp.fc1.lora_linear_layer.up.weight"},
+		{"lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_down.weight",
+		 "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight"},
+		{"lora_unet_output_blocks_5_0_emb_layers_1.lora_down.weight",
+		 "unet.up_blocks.1.resnets.2.time_emb_proj.lora_A.weight"},
+		{"lora_unet_input_blocks_3_0_op.lora_down.weight",
+		 "unet.down_blocks.0.downsamplers.0.conv.lora_A.weight"},
+		{"lora_unet_label_emb_0_2.lora_down.weight", "unet.add_embedding.linear_2.lora_A.weight"},
 	};
 
 	(void)state;
@@ -127,6 +202,8 @@ static void loras(void **state)
 			made_add(&m, NULL, same[i][k], 4, 6, 0);
 			assert_int_equal(canon_of(&c[k], &m.w, NULL, NULL), 0);
 		}
+		if (strcmp(c[0].parts[0].role, c[1].parts[0].role))
+			print_message("%s\n", same[i][0]);
 		assert_string_equal(c[0].parts[0].role, c[1].parts[0].role);
 		assert_int_equal(c[0].parts[0].layer, c[1].parts[0].layer);
 		canon_release(&c[0]);
@@ -312,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_sorted), cmocka_unit_test(roles_and_prefixes), cmocka_unit_test(loras),
+		cmocka_unit_test(one_file_and_pipeline),
 		cmocka_unit_test(components), cmocka_unit_test(post_norms), cmocka_unit_test(unique), cmocka_unit_test(hostile),
 		cmocka_unit_test(random_names),
 	};
