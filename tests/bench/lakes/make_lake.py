@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Train a small lake of models whose lineage is known, to measure lineage on architectures, sizes and seeds it was not written for.
 
-    make_lake.py OUT --seed N [--data DIR] [--size small|full] [--gentle] [--plain]
+    make_lake.py OUT --seed N [--data DIR] [--size small|full] [--gentle] [--plain | --other]
 
 OUT/lake holds the models, OUT/truth edges.tsv and stitch.tsv in the form that score_lineage.py reads. DATA holds NAME.train.txt
 files (without it, texts are made up). Everything else (sizes, names, vocabularies, learning rates, who is merged with whom) is drawn
 from the seed. --gentle: learning rates ten times smaller, drifts near the rounding of bf16, as in fine-tunes of large models.
 --plain: fewer models and operations, each once or twice, corpora drawn from all texts, learning rates spread evenly, a fine-tune's corpus
 other than its parent's: the proportions of a published lake rather than its hardest cases.
+--other: as --plain, of other networks: Qwen2 (biases), GPT-NeoX (fused, parallel), OPT, a vision transformer and a residual network.
 Needs PyTorch; about ten minutes on one core.
 """
 import argparse
@@ -23,6 +24,7 @@ import ops
 import store
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
+PLAIN_HEADS = ("gpt2", "neox", "opt")       # as many keys as queries
 LONG = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}
 
 
@@ -122,8 +124,8 @@ def text_config(lake, net):
     hidden = hidden if hidden % 32 == 0 else (hidden // 32 + 1) * 32
     while hidden // heads % 2 or hidden % heads:
         heads -= 1
-    c = {"net": net, "hidden": hidden, "heads": heads, "kv": heads if net == "gpt2" or heads % 2 or r.random() < .5 else heads // 2,
-         "layers": r.choice([2, 3, 4, 5]), "ffn": r.choice([128, 160, 192, 256, 320]), "tied": net == "gpt2" or r.random() < .5,
+    c = {"net": net, "hidden": hidden, "heads": heads, "kv": heads if net in PLAIN_HEADS or heads % 2 or r.random() < .5 else heads // 2,
+         "layers": r.choice([2, 3, 4, 5]), "ffn": r.choice([128, 160, 192, 256, 320]), "tied": net in ("gpt2", "opt") or net != "neox" and r.random() < .5,
          "context": 160, "train_len": r.choice([64, 96, 128]), "vocab_kind": r.choice(["bytes", "bytes", "pairs", "seen"])}
     every = b"".join(v[:40000] for v in lake.texts.values())
     if c["vocab_kind"] == "bytes":
@@ -143,7 +145,7 @@ def text_config(lake, net):
 
 def text_base(lake, net, corpora, trajectory, config=None):
     c, r = config or text_config(lake, net), lake.rng
-    init = {"llama": nets.llama_init, "gpt2": nets.gpt2_init}[net](c, lake.g)
+    init = nets.INIT[net](c, lake.g)
     steps = r.choice([600, 750, 900])
     at = sorted(int(steps * f) for f in r.sample([.1, .2, .3, .5, .6, .75], trajectory))
     lake.count += 1
@@ -309,7 +311,7 @@ def text_family(lake, net, corpora, n1, deep, trajectory, rich):
         reinit(lake, base)
         stitches(lake, base, kin)
         p, c, dt = lake.m[base]
-        student, _, _ = nets.train(c, nets.llama_init(c, lake.g), lake.batches("+".join(corpora), c), 300, 3e-3, .01, lake.seed, teacher={k: v.float() for k, v in p.items()})
+        student, _, _ = nets.train(c, nets.INIT[net](c, lake.g), lake.batches("+".join(corpora), c), 300, 3e-3, .01, lake.seed, teacher={k: v.float() for k, v in p.items()})
         lake.edge(lake.save(student, c, dt), base, "distilled", "", "no")
     if n1 >= 2:
         merges(lake, base, kin)
@@ -320,6 +322,8 @@ def vision_family(lake, kind):
     r = lake.rng
     c = {"net": "vision", "kind": kind, "classes": 10, "bn": kind == "cnn" and r.random() < .5, "c1": r.choice([6, 8, 10]), "c2": r.choice([12, 16]),
          "w1": r.choice([28, 34, 40]), "w2": r.choice([20, 24])}
+    if kind in ("vit", "resnet"):
+        c.update(width=r.choice([32, 48, 64] if kind == "vit" else [8, 12, 16]), depth=r.choice([2, 3]))
     images = nets.Images(lake.seed)
     def run(p, classes, steps, lr):
         lake.count += 1
@@ -327,7 +331,8 @@ def vision_family(lake, kind):
     def ft(parent, newhead=False):
         p = dict(lake.m[parent][0])
         if newhead:
-            p["classifier.weight"] = (torch.rand(p["classifier.weight"].shape, generator=lake.g) - .5) * .3
+            head = {"vit": "head.weight", "resnet": "fc.weight"}.get(kind, "classifier.weight")
+            p[head] = (torch.rand(p[head].shape, generator=lake.g) - .5) * .3
         n = lake.save(run(p, r.sample(range(10), 5) if r.random() < .7 else list(range(10)), 120, r.choice([2e-4, 3e-4, 5e-4, 1e-3])), c, "f32", r.choice(["safetensors", "bin"]))
         lake.edge(n, parent, "finetune")
         print("vision", n, flush=True)
@@ -357,16 +362,18 @@ def spread(lake, parents, rates=(1e-4, 2e-4, 3e-4, 5e-4, 1e-3)):
     return out
 
 
-def plain_lake(lake):
+def plain_lake(lake, rich, plain, kinds):
+    """`rich` and `plain`: the text networks that get all operations, and few."""
     r, lake.corpus = lake.rng, {}
     big = [k for k in lake.texts if k not in small(lake)]
     r.shuffle(big)
-    one = text_base(lake, "llama", big[:1], 4)
+    one = text_base(lake, rich, big[:1], 4)
     c = lake.m[one][1]
-    two, three = (text_base(lake, "llama", k, 0, c) for k in (big[:1], big[-1:]))
-    four = text_base(lake, "gpt2", big[:1], 0)
+    two, three = (text_base(lake, rich, k, 0, c) for k in (big[:1], big[-1:]))
+    fours = [text_base(lake, net, big[:1], 0) for net in plain]
     first = spread(lake, [one] * 6)
-    second, third, other = spread(lake, [two] * 2), spread(lake, [three] * 3), spread(lake, [four] * 2)
+    second, third = spread(lake, [two] * 2), spread(lake, [three] * 3)
+    other = [n for four in fours for n in spread(lake, [four] * 2)]
     deep = spread(lake, r.sample(first, 3) + [r.choice(second), r.choice(third), r.choice(other)])
     deep += spread(lake, [deep[0], deep[4]])
     lora = loras(lake, [one, r.choice(first), one, two, one, r.choice(first), three, third[0], three])
@@ -375,26 +382,26 @@ def plain_lake(lake):
     stitches(lake, one, first + lora[:2], (2, 3))
     stitches(lake, third[0], third, (2,), False)
     p = lake.m[one][0]
-    student = nets.train(c, nets.llama_init(c, lake.g), lake.batches("+".join(big[:1]), c), 450, 3e-3, .01, lake.seed, teacher={k: v.float() for k, v in p.items()})[0]
+    student = nets.train(c, nets.INIT[rich](c, lake.g), lake.batches("+".join(big[:1]), c), 450, 3e-3, .01, lake.seed, teacher={k: v.float() for k, v in p.items()})[0]
     lake.edge(lake.save(student, c, lake.m[one][2]), one, "distilled", "", "no")
     merges(lake, one, first + lora[:2], (2, 3))
     for base, kin in ((two, second), (three, third)):
         linear_merge(lake, base, kin, 2)
     copies(lake, one, first + deep[:3] + lora[:2] + [one])
-    for kind in ("cnn", "mlp"):
+    for kind in kinds:
         vision_family(lake, kind)
 
 
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("out"); ap.add_argument("--seed", type=int, required=True); ap.add_argument("--data"); ap.add_argument("--size", default="full"); ap.add_argument("--gentle", action="store_true")
-    ap.add_argument("--plain", action="store_true")
+    ap.add_argument("--plain", action="store_true"); ap.add_argument("--other", action="store_true")
     a = ap.parse_args()
     torch.set_num_threads(1)
     lake = Lake(a.out, a.seed, a.data, a.gentle)
     big = [k for k in lake.texts if k not in small(lake)] or small(lake)[:2]
-    if a.plain:
-        plain_lake(lake)
+    if a.plain or a.other:
+        plain_lake(lake, *(("qwen2", ("neox", "opt"), ("vit", "resnet")) if a.other else ("llama", ("gpt2",), ("cnn", "mlp"))))
         lake.write_truth()
         return print(len(lake.m), "models,", len(lake.edges), "edges")
     full = a.size == "full"

@@ -49,7 +49,7 @@ def sparse(base, ps, ws, density, method, g):
 
 
 def layer_of(k):
-    for pre in ("model.layers.", "h."):
+    for pre in ("model.layers.", "h.", "gpt_neox.layers.", "model.decoder.layers."):
         if k.startswith(pre):
             n, rest = k[len(pre):].split(".", 1)
             return int(n), pre, rest
@@ -106,6 +106,9 @@ def permute_heads(p, c, g):
         out[b + "q_proj.weight"] = p[b + "q_proj.weight"][q]
         for n in ("k_proj", "v_proj"):
             out[b + n + ".weight"] = p[b + n + ".weight"][kv]
+        for n, o in (("q_proj", q), ("k_proj", kv), ("v_proj", kv)):
+            if b + n + ".bias" in p:
+                out[b + n + ".bias"] = p[b + n + ".bias"][o]
         out[b + "o_proj.weight"] = p[b + "o_proj.weight"][:, q]
     return out
 

@@ -80,17 +80,18 @@ def gguf(path, p, c, kind):
         x = x.encode()
         return struct.pack("<Q", len(x)) + x
     u32 = lambda k, v: s(k) + struct.pack("<II", 4, v)
-    kv = [s("general.architecture") + struct.pack("<I", 8) + s("llama"), s("general.name") + struct.pack("<I", 8) + s("x"),
-          u32("llama.vocab_size", p["model.embed_tokens.weight"].shape[0]), u32("llama.context_length", c["context"]), u32("llama.embedding_length", c["hidden"]),
-          u32("llama.block_count", c["layers"]), u32("llama.feed_forward_length", c["ffn"]),
-          u32("llama.attention.head_count", c["heads"]), u32("llama.attention.head_count_kv", c["kv"])]
+    a = c["net"]
+    kv = [s("general.architecture") + struct.pack("<I", 8) + s(a), s("general.name") + struct.pack("<I", 8) + s("x"),
+          u32(a + ".vocab_size", p["model.embed_tokens.weight"].shape[0]), u32(a + ".context_length", c["context"]), u32(a + ".embedding_length", c["hidden"]),
+          u32(a + ".block_count", c["layers"]), u32(a + ".feed_forward_length", c["ffn"]),
+          u32(a + ".attention.head_count", c["heads"]), u32(a + ".attention.head_count_kv", c["kv"])]
     infos, data, off = [], [], 0
     for k in sorted(p):
         w = p[k].float().numpy()
-        n = k[: -len(".weight")]
+        n, last = k.rsplit(".", 1)
         if n.startswith("model.layers."):
             i, rest = n[13:].split(".", 1)
-            if rest in ("self_attn.q_proj", "self_attn.k_proj"):
+            if a == "llama" and rest in ("self_attn.q_proj", "self_attn.k_proj"):     # qwen2 keeps Hugging Face's order
                 h = c["heads"] if "q_proj" in rest else c["kv"]
                 w = w.reshape(h, 2, w.shape[0] // h // 2, w.shape[1]).swapaxes(1, 2).reshape(w.shape)
             n = f"blk.{i}.{GG[rest]}"
@@ -99,7 +100,7 @@ def gguf(path, p, c, kind):
         t = "F32" if w.ndim == 1 else "Q8_0" if kind == "Q4_0" and n == "output" else kind
         b = {"F32": lambda: w.astype(np.float32).tobytes(), "F16": lambda: w.astype(np.float16).tobytes(),
              "Q8_0": lambda: q8_0(w), "Q4_0": lambda: q4_0(w)}[t]()
-        infos.append(s(n + ".weight") + struct.pack("<I", w.ndim) + b"".join(struct.pack("<Q", x) for x in w.shape[::-1]) +
+        infos.append(s(f"{n}.{last}") + struct.pack("<I", w.ndim) + b"".join(struct.pack("<Q", x) for x in w.shape[::-1]) +
                      struct.pack("<IQ", {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8}[t], off))
         b += b"\0" * (-len(b) % 32)
         off += len(b)
@@ -120,8 +121,9 @@ def adapter(d, ab, rank, alpha, targets, base):
 
 
 def config(d, c, dtype):
-    if c["net"] == "llama":
-        j = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": c["hidden"], "intermediate_size": c["ffn"],
+    if c["net"] in ("llama", "qwen2", "opt", "neox"):
+        name = {"llama": "Llama", "qwen2": "Qwen2", "opt": "OPT", "neox": "GPTNeoX"}[c["net"]]
+        j = {"architectures": [name + "ForCausalLM"], "model_type": {"neox": "gpt_neox"}.get(c["net"], c["net"]), "hidden_size": c["hidden"], "intermediate_size": c["ffn"],
              "num_hidden_layers": c["layers"], "num_attention_heads": c["heads"], "num_key_value_heads": c["kv"], "vocab_size": c["vocab"],
              "max_position_embeddings": c["context"], "tie_word_embeddings": c["tied"], "torch_dtype": dtype}
     elif c["net"] == "gpt2":
