@@ -18,7 +18,8 @@ struct fit { size_t places, fitting; uint32_t rank; };
 
 enum { COMPONENTS = 16, COMPONENT_LEN = 32 };
 
-/* A role is preceded by its component's name where a model has several; a pipeline has more of them than its adapter. */
+/* A role is preceded by its component's name where a model has several, and a pipeline has more than
+ * its adapter. */
 struct components { char name[COMPONENTS][COMPONENT_LEN]; size_t n; };
 
 static void components_of(const struct signature *s, struct components *c)

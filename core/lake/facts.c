@@ -13,7 +13,8 @@ static const struct { const char *key; bool many, exact; } keys[] = {
 	{"parameters"}, {"bytes"},
 	{"tensors"}, {"layers"}, {"hidden_size"}, {"vocab_size"}, {"context_length"}, {"license", true}, {"language", true},
 	{"tags", true}, {"task"}, {"library"}, {"datasets", true}, {"base_model", true}, {"author"}, {"created"},
-	{"modified"}, {"revision"}, {"quantization"}, {"components", true}, {"adapter_rank"}, {"tokenizer"}, {"loads_code"},
+	{"modified"}, {"revision"}, {"quantization"}, {"components", true}, {"adapter_rank"}, {"tokenizer"},
+	{"loads_code"},
 };
 
 static size_t key_rank(const char *key)

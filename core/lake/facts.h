@@ -8,10 +8,10 @@
  *   path format formats architecture model_type dtype parameters bytes tensors layers hidden_size vocab_size
  *   context_length license language tags task library datasets base_model author created modified revision
  *   quantization components adapter_rank tokenizer loads_code
- * `formats`, `license`, `language`, `tags`, `datasets`, `base_model`, `components` may have several values: entries of the same key,
- * in the order of their source, no value twice. Values are one line: never empty, no line breaks or tabs, at most
- * FACT_MAX bytes; otherwise bytes of the lake (the renderer escapes them). Numbers are decimal digits. A path and the
- * names of files are exactly those of the lake.
+ * `formats`, `license`, `language`, `tags`, `datasets`, `base_model`, `components` may have several values: entries
+ * of the same key, in the order of their source, no value twice. Values are one line: never empty, no line breaks or
+ * tabs, at most FACT_MAX bytes; otherwise bytes of the lake (the renderer escapes them). Numbers are decimal digits.
+ * A path and the names of files are exactly those of the lake.
  *
  * dtype is the element type that holds most parameters, by its short lower-case name: f64 f32 f16 bf16 f8_e4m3
  * f8_e5m2 i8 u8 bool …, of GGUF q4_0 q4_k iq2_xs mxfp4 …, of packed formats int8 (bitsandbytes, compressed-tensors)

@@ -102,8 +102,9 @@ static void adapter(struct facts *f, const struct canon *c)
 static void components(struct facts *f, const struct canon *c)
 {
 	static const struct { const char *role, *name; } words[] = {
-		{"text:", "text_encoder"}, {"text2:", "text_encoder_2"}, {"text3:", "text_encoder_3"}, {"unet:", "unet"},
-		{"vae:", "vae"}, {"controlnet:", "controlnet"}, {"vision:", "vision"}, {"audio:", "audio"},
+		{"text:", "text_encoder"}, {"text2:", "text_encoder_2"}, {"text3:", "text_encoder_3"},
+		{"unet:", "unet"}, {"vae:", "vae"}, {"controlnet:", "controlnet"}, {"vision:", "vision"},
+		{"audio:", "audio"},
 		{"qformer:", "qformer"}, {"safety:", "safety_checker"}, {"mtp:", "mtp"},
 	};
 	bool has[COUNT(words)] = {false}, resolutions = false;
@@ -117,8 +118,8 @@ static void components(struct facts *f, const struct canon *c)
 		if (has[k])
 			facts_put(f, "components", words[k].name, FACT_MEASURED, NULL);
 	if (has[0] && has[4] && resolutions)
-		facts_put(f, "architecture", has[1] ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline", FACT_INFERRED,
-			  NULL);
+		facts_put(f, "architecture", has[1] ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline",
+			  FACT_INFERRED, NULL);
 }
 
 void measured_facts(struct facts *f, const struct weights *w, const struct canon *c)

@@ -58,7 +58,8 @@ static void run(struct lake *k, size_t turn)
 	struct err e = ERR_INIT;
 	for (size_t i = 0; i < k->n; i++) {
 		k->order[i] = (uint32_t)((i * 11 + turn) % k->n);
-		k->m[i] = (struct lineage_model){.sketch = &k->s[k->order[i]].sketch, .rank = k->order[i], .adapter = k->m[i].adapter};
+		k->m[i].sketch = &k->s[k->order[i]].sketch;
+		k->m[i].rank = k->order[i];
 	}
 	struct lineage_input in = {.models = k->m, .n = k->n, .load = load, .arg = k, .threads = 2};
 	if (lineage_all(&k->l, &in, NULL, &e))
@@ -138,8 +139,10 @@ static void exact_relations(void **state)
 /* An adapter of one component, and a base that has several: their roles differ in the component's name. */
 static void adapters_of_a_component(void **state)
 {
-	static const char *const roles[][2] = {{"attn.q", "unet:attn.q"}, {"unet:attn.q", "attn.q"}, {"attn.q", "attn.q"},
-					       {"vae:attn.q", "vae:attn.k"}};
+	static const char *const roles[][2] = {
+		{"attn.q", "unet:attn.q"}, {"unet:attn.q", "attn.q"}, {"attn.q", "attn.q"},
+		{"vae:attn.q", "vae:attn.k"},
+	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(roles); i++) {
 		struct lake k = {0};
@@ -158,7 +161,8 @@ static void adapters_of_a_component(void **state)
 		assert_non_null(s->parts);
 		for (int side = 'a'; side <= 'b'; side++) {
 			snprintf(role, sizeof role, "%s.lora_%c", roles[i][0], side);
-			assert_int_equal(made_part(s, role, 1, side == 'a' ? 4 : shape.side, side == 'a' ? shape.side : 4, DTYPE_F32), 0);
+			uint32_t rows = side == 'a' ? 4 : shape.side, cols = side == 'a' ? shape.side : 4;
+			assert_int_equal(made_part(s, role, 1, rows, cols, DTYPE_F32), 0);
 		}
 		made_fill(s, 7, 0.1f);
 		made_finish(s);
@@ -357,8 +361,8 @@ static void verdicts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations), cmocka_unit_test(adapters_of_a_component),
-		cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations),
+		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};
