@@ -207,13 +207,41 @@ static int measure(struct export *x, struct err *e)
 	return 0;
 }
 
+static void write_hex(struct buf *b, const char *before, unsigned char c, const char *digits)
+{
+	buf_str(b, before);
+	buf_char(b, digits[c >> 4]);
+	buf_char(b, digits[c & 15]);
+}
+
+/* As the reference implementation writes it, so that names read back the same: only bytes that are no UTF-8, which JSON
+ * cannot express, become \xHH. */
+static void write_string(struct buf *b, const char *s, size_t len)
+{
+	static const char controls[] = "btn?fr";
+	buf_char(b, '"');
+	for (size_t i = 0, n; i < len; i += n ? n : 1) {
+		unsigned char c = (unsigned char)s[i];
+		n = utf8_len(s + i, len - i);
+		if (!n)
+			write_hex(b, "\\\\x", c, "0123456789ABCDEF");
+		else if (c == '"' || c == '\\' || (c >= '\b' && c <= '\r' && c != '\v'))
+			buf_add(b, (char[]){'\\', c < ' ' ? controls[c - '\b'] : (char)c}, 2);
+		else if (c < ' ')
+			write_hex(b, "\\u00", c, "0123456789abcdef");
+		else
+			buf_add(b, s + i, n);
+	}
+	buf_char(b, '"');
+}
+
 static void pair(struct buf *b, const char *key, const char *value, size_t len, bool *first)
 {
 	buf_str(b, *first ? "\"__metadata__\":{" : ",");
 	*first = false;
-	buf_json(b, key, strlen(key));
+	write_string(b, key, strlen(key));
 	buf_char(b, ':');
-	buf_json(b, value, len);
+	write_string(b, value, len);
 }
 
 static void write_metadata(struct buf *b, const struct value *meta, bool keep, const char *base)
@@ -246,7 +274,7 @@ static void write_number(struct buf *b, uint64_t v)
 static void write_entry(struct buf *b, const struct export_entry *t)
 {
 	buf_char(b, ',');
-	buf_json(b, t->name, strlen(t->name));
+	write_string(b, t->name, strlen(t->name));
 	buf_str(b, ":{\"dtype\":\"");
 	buf_str(b, dtype_info(t->dtype)->name);
 	buf_str(b, "\",\"shape\":[");

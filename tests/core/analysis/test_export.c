@@ -89,6 +89,7 @@ static void test_identity(void **state)
 	made_bf16(&m, "b", "[5,5]", v, 25);
 	made_f16(&m, "c", "[3]", v, 3);
 	made_add(&m, "d", "I8", "[7]", "abcdefg", 7);
+	made_add(&m, "odd \\b\\t\\n\\f\\r\\u0001\\u000b\\u001f\x7f \xc2\x85 \\\"\\\\", "I8", "[7]", "abcdefg", 7);
 	made_bytes(&m, &bytes);
 	assert_int_equal(open_bytes(&s.w, bytes.data, bytes.len, &e), 0);
 	assert_int_equal(canon_of(&s.c, &s.w, NULL, &e), 0);
