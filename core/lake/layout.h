@@ -151,6 +151,10 @@ int walk_in_target(struct walker *w, const char *real, const struct scan_dir **i
 /* Below links out of the lake: true the first time a directory is seen. *r: -errno. */
 bool walk_first_visit(struct walker *w, int fd, int *r);
 
+/* --- layout_hub.c --- */
+/* What huggingface-cli has not finished of a download into the directory p gets its rows: it lies in p's .cache. */
+int walk_downloads(struct walker *w, const struct place *p);
+
 /* --- owner.c --- */
 /* An entry of the directory `dir` becomes a file of the owner. */
 int owner_add(struct walker *w, struct owner *o, const char *dir, const struct entry *e, enum scan_kind kind);

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum { DOWNLOAD_DEPTH = 8 };	/* of directories in a repository */
+
 static bool match(const struct walker *w, const struct place *p, const struct listing *l)
 {
 	const char *name = place_name(w, p);
@@ -135,6 +137,31 @@ static int look_at_blobs(struct walker *w, const struct place *p)
 	if (r == 0)
 		listing_put(w, l);
 	return r;
+}
+
+static int downloads_in(struct walker *w, const struct place *p, const char *dir, unsigned depth)
+{
+	cleanup_free char *path = path_join(p->path, dir);
+	if (!path)
+		return -ENOMEM;
+	struct place below = *p;
+	below.path = below.id = path;
+	below.owner = NULL;
+	below.blobs = true;
+	struct listing *l;
+	int r = listing_get(w, &below, &l);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < l->n && r == 0 && depth; i++)
+		if (l->entries[i].dir)
+			r = downloads_in(w, &below, l->entries[i].name, depth - 1);
+	listing_put(w, l);
+	return r;
+}
+
+int walk_downloads(struct walker *w, const struct place *p)
+{
+	return w->names_only ? 0 : downloads_in(w, p, ".cache/huggingface/download", DOWNLOAD_DEPTH);
 }
 
 static int take(struct walker *w, struct place *p, struct listing *l)

@@ -30,8 +30,10 @@ static const struct { const char *ext, *reason; } unread_extensions[] = {
 	{"pdiparams", "PaddlePaddle is not read"}, {"caffemodel", "Caffe is not read"},
 	{"params", "MXNet is not read"}, {"nemo", "a NeMo archive is not unpacked"},
 	{"mar", "a TorchServe archive is not unpacked"}, {"t7", "Lua Torch is not read"},
-	{"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"}, {"zip", NULL},
-	{"7z", "an archive is not unpacked"}, {"rar", "an archive is not unpacked"},
+	{"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"}, {"mnn", "MNN is not read"},
+	{"rknn", "RKNN is not read"}, {"dduf", "a DDUF archive is not unpacked"},
+	{"llamafile", "a llamafile is a program: its GGUF is not unpacked"}, {"zip", NULL}, {"tar", NULL},
+	{"tgz", "an archive is not unpacked"}, {"7z", "an archive is not unpacked"}, {"rar", "an archive is not unpacked"},
 };
 
 /* Extensions that explain a file well enough not to look at its content. */
@@ -39,7 +41,7 @@ static const char plain_extensions[] =
 	" json jsonl json5 yaml yml toml txt md rst html htm css js ts py ipynb sh c h cc cpp cu cuh hpp rs"
 	" go java lua r m tex bib csv tsv parquet arrow feather lmdb mdb db sqlite png jpg jpeg gif webp bmp"
 	" svg pdf ico tif tiff wav mp3 flac ogg mp4 avi mov webm mkv log out err cfg ini conf lock model"
-	" tiktoken jinja spm vocab bpe info pyc so o a whl gz tgz bz2 xz zst tar lz4 xml proto pbtxt meta"
+	" tiktoken jinja spm vocab bpe info pyc so o a whl gz bz2 xz zst lz4 xml proto pbtxt meta"
 	" index onnx_data data metadata tfevents sha256 md5 asc sig license srt vtt doc docx ppt pptx xls"
 	" xlsx ttf otf mid npmrc gitignore gitattributes gitkeep mlpackage map example sample template bak"
 	" swp orig patch diff scm el pl rb php sql bat ps1 cmd ";
@@ -185,6 +187,27 @@ static void document_name(struct name *n, const char *s, size_t len)
 		n->kind = SCAN_RESULTS;
 }
 
+/* "model.pt.gz", "weights.tar.zst": of other compressed files nobody expects a model. */
+static bool is_packed(const char *s, const char *ext)
+{
+	static const char *const packed[] = {"gz", "bz2", "xz", "zst", "lz4"};
+	const char *dot = ext - 1;
+	bool known = false;
+	for (size_t i = 0; i < COUNT(packed); i++)
+		known = known || strcasecmp(ext, packed[i]) == 0;
+	while (known && dot > s && dot[-1] != '.')
+		dot--;
+	if (!known || dot == s)
+		return false;
+	size_t n = (size_t)(ext - 1 - dot);
+	if (n == 3 && strncasecmp(dot, "tar", n) == 0)
+		return true;
+	for (size_t i = 0; i < COUNT(extensions); i++)
+		if (strlen(extensions[i].ext) == n && strncasecmp(dot, extensions[i].ext, n) == 0)
+			return true;
+	return false;
+}
+
 /* A name without a known extension: is the content worth a look? */
 static void unknown_name(struct name *n, const char *s, const char *ext, size_t ext_len)
 {
@@ -193,6 +216,10 @@ static void unknown_name(struct name *n, const char *s, const char *ext, size_t 
 	    !strcasecmp(s, "makefile") || !strcasecmp(s, "dockerfile") || !strcasecmp(s, "latest") ||
 	    !strcasecmp(s, "readme"))
 		return;
+	if (is_packed(s, ext)) {
+		n->unread = "an archive is not unpacked";
+		return;
+	}
 	if (begins(ext, "data-0") && strstr(s, "-of-")) {
 		n->unread = "a TensorFlow checkpoint is not read";
 		return;

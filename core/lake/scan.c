@@ -243,8 +243,12 @@ int walk_dirs(struct walker *w, const struct place *p, struct listing *l)
 	int r = 0;
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		const struct entry *e = &l->entries[i];
-		if (e->done || !(e->dir || e->linked_dir) || name_skipped(e->name))
+		if (e->done || !(e->dir || e->linked_dir))
 			continue;
+		if (name_skipped(e->name)) {
+			r = e->dir && strcmp(e->name, ".cache") == 0 ? walk_downloads(w, p) : 0;
+			continue;
+		}
 		if (e->linked_dir) {
 			r = keep_link(w, p, e->name);
 		} else if (p->owner) {

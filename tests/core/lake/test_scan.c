@@ -153,17 +153,28 @@ static void contents(void **state)
 	begin(&c, "u/data.xyz u/noext v/scripts/run.sh v/a.dat w/model.bin lfs/config.json lfs2/config.json lfs2/model.safetensors");
 	temp_text(&c.t, "u/readme.xyz", "no weights, just words");
 	temp_text(&c.t, "v/x.bin", "no weights, just words");
+	temp_text(&c.t, "v/best.tar.zst", "packed");
+	temp_text(&c.t, "v/m.pt.gz", "packed");
+	temp_text(&c.t, "v/words.txt.gz", "packed");
+	temp_text(&c.t, "v/old.tar", "no weights, just words");
+	temp_file(&c.t, "t/model_best.pth.tar");
+	temp_text(&c.t, "w/.cache/huggingface/download/text_encoder/x.ab12.incomplete", "half");
+	temp_text(&c.t, "w/.cache/huggingface/download/model.bin.metadata", "words");
+	temp_text(&c.t, "w/.cache/other/y.incomplete", "half");
 	temp_text(&c.t, "lfs/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
 	temp_text(&c.t, "lfs2/pytorch_model.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
 	temp_path(&c.t, "fifo.safetensors", full);
 	assert_int_equal(mkfifo(full, 0600), 0);
 	scan(&c);
-	assert_text(temp_ids(&c.s), "lfs2 u/data.xyz u/noext v w");
+	assert_text(temp_ids(&c.s), "lfs2 t u/data.xyz u/noext v w");
 	assert_text(temp_model(&c.s, "lfs2"), "C:config.json W:model.safetensors O:pytorch_model.bin");
 	assert_text(temp_unread(&c.s),
 		    "fifo.safetensors: not a regular file: a FIFO, socket or device\n"
 		    "lfs/model.safetensors: a Git LFS pointer: the weights were not downloaded\n"
-		    "lfs2/pytorch_model.bin: a Git LFS pointer: the weights were not downloaded\nv/x.bin: of no known format\n");
+		    "lfs2/pytorch_model.bin: a Git LFS pointer: the weights were not downloaded\n"
+		    "v/best.tar.zst: an archive is not unpacked\nv/m.pt.gz: an archive is not unpacked\n"
+		    "v/old.tar: an archive is not unpacked\nv/x.bin: of no known format\n"
+		    "w/.cache/huggingface/download/text_encoder/x.ab12.incomplete: an unfinished download\n");
 	end(&c);
 }
 
