@@ -356,10 +356,16 @@ static size_t trunk_in_order(const struct fam *f, struct timed *t)
 	return n;
 }
 
+/* A classifier for other classes is how a model is fine-tuned to another task: it does not count. */
 static size_t count_fresh(const struct fam *f, uint32_t a, uint32_t b)
 {
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
-	return fresh ? fam_fresh(f, a, b, fresh) : 0;
+	size_t n = 0;
+	if (!fresh || !fam_fresh(f, a, b, fresh))
+		return 0;
+	for (size_t i = 0; i < f->v.slots; i++)
+		n += fresh[i] && strcmp(f->v.slot[i].role, "classifier") != 0;
+	return n;
 }
 
 static double sureness(const struct placed *pl, double direction)

@@ -81,6 +81,18 @@ int sample_bottom(uint64_t seed, uint64_t n, uint32_t k, uint64_t *out, struct e
 	return 0;
 }
 
+/* Factors of a low-rank update are sampled where their base's matrix is, and alike along the rank, so that their
+ * product is known there. */
+static uint64_t seed_of(const char *role, bool rows)
+{
+	size_t n = strlen(role);
+	bool a = n > 7 && !strcmp(role + n - 7, ".lora_a"), b = n > 7 && !strcmp(role + n - 7, ".lora_b");
+	uint64_t seed = hash64(role, a || b ? n - 7 : n, 1);
+	if (rows ? a : b)
+		return ~seed;
+	return rows ? seed : hash_mix(seed);
+}
+
 static uint64_t universe(uint64_t n)
 {
 	return MIN(n, (uint64_t)SAMPLE_UNIVERSE);
@@ -89,7 +101,8 @@ static uint64_t universe(uint64_t n)
 /* Of a vocabulary the last rows are kept too: reserved tokens, the unseen ones, stand there. */
 static bool has_tail(const struct part *p, int level)
 {
-	return sample_is_vocab(p->role) && level < 4 && universe(p->rows) > sample_caps(level).vocab + (uint64_t)SAMPLE_TAIL;
+	return sample_is_vocab(p->role) && level < 4 &&
+	       universe(p->rows) > sample_caps(level).vocab + (uint64_t)SAMPLE_TAIL;
 }
 
 struct sample_size sample_size(const struct part *p, int level)
@@ -116,7 +129,7 @@ struct sample_size sample_size(const struct part *p, int level)
 int sample_rows(const struct part *p, int level, uint64_t *row, struct err *e)
 {
 	struct sample_size s = sample_size(p, level);
-	uint64_t seed = sample_role_hash(p->role);
+	uint64_t seed = seed_of(p->role, true);
 	if (!has_tail(p, level))
 		return sample_bottom(seed, p->rows, s.nr, row, e);
 	uint64_t body = universe(p->rows) - SAMPLE_TAIL;
@@ -128,5 +141,5 @@ int sample_rows(const struct part *p, int level, uint64_t *row, struct err *e)
 
 int sample_cols(const struct part *p, int level, uint64_t *col, struct err *e)
 {
-	return sample_bottom(hash_mix(sample_role_hash(p->role)), p->cols, sample_size(p, level).nc, col, e);
+	return sample_bottom(seed_of(p->role, false), p->cols, sample_size(p, level).nc, col, e);
 }

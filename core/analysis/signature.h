@@ -21,7 +21,7 @@
 #include "core/lake/canon.h"
 
 enum {
-	SIGNATURE_VERSION = 2,
+	SIGNATURE_VERSION = 3,
 	SIGNATURE_MAX = 1500000,	/* bytes encoded */
 	SKETCH_BLOCKS = 4,
 	SKETCH_DIMS = 240,		/* a block; int8 each */

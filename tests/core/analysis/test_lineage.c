@@ -1,4 +1,5 @@
-/* Lineage of made families: every relation that needs no training, the tree of random steps, and what must not be kin. */
+/* Lineage of made families: every relation that needs no training, the tree of random steps, and what must not be kin.
+ */
 #include "tests/support/cm.h"
 
 #include "tests/support/made_signature.h"
@@ -94,7 +95,8 @@ static void a_tree_of_steps(void **state)
 	(void)state;
 	for (size_t turn = 0; turn < 5; turn += 4) {
 		struct lake k = {0};
-		uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), c = step(&k, a, 3, 0.006f), d = step(&k, b, 4, 0.004f), other = base(&k, 99);
+		uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), c = step(&k, a, 3, 0.006f),
+			 d = step(&k, b, 4, 0.004f), other = base(&k, 99);
 		uint32_t e = step(&k, d, 5, 0.005f), twin = step(&k, c, 0, 0);
 		run(&k, turn);
 		expect(&k, b, a, RELATION_FINETUNE);
@@ -175,11 +177,90 @@ static void adapters_of_a_component(void **state)
 	}
 }
 
+enum { RANK = 4 };
+
+/* Adds scale * u v^T, of RANK pairs that follow from seed, to every attn.q. */
+static void add_low_rank(struct signature *s, uint64_t seed, float scale)
+{
+	for (size_t i = 0; i < s->n_parts; i++) {
+		struct sigpart *p = &s->parts[i];
+		float u[RANK][64], v[RANK][64];
+		uint64_t state = seed + (uint64_t)p->layer;
+		if (strcmp(p->role, "attn.q"))
+			continue;
+		for (size_t k = 0; k < RANK * 64; k++) {
+			u[k / 64][k % 64] = made_normal(&state);
+			v[k / 64][k % 64] = made_normal(&state);
+		}
+		for (size_t r = 0; r < p->nr; r++)
+			for (size_t c = 0; c < p->nc; c++)
+				for (size_t k = 0; k < RANK; k++)
+					p->v[r * p->nc + c] += scale * u[k][r] * v[k][c];
+	}
+	made_finish(s);
+}
+
+/* The factors of the same update of every layer's attn.q. */
+static uint32_t adapter_of(struct lake *k, uint64_t seed, float scale)
+{
+	struct signature *s = &k->s[k->n];
+	s->version = SIGNATURE_VERSION;
+	s->parts = arena_array(&s->arena, 2 * shape.layers, sizeof *s->parts);
+	assert_non_null(s->parts);
+	for (uint32_t l = 0; l < shape.layers; l++) {
+		uint64_t state = seed + l;
+		assert_int_equal(made_part(s, "attn.q.lora_a", (int32_t)l, RANK, shape.side, DTYPE_F32), 0);
+		assert_int_equal(made_part(s, "attn.q.lora_b", (int32_t)l, shape.side, RANK, DTYPE_F32), 0);
+		struct sigpart *a = &s->parts[s->n_parts - 2], *b = &s->parts[s->n_parts - 1];
+		for (size_t i = 0; i < RANK * 64; i++) {
+			float u = made_normal(&state), v = made_normal(&state);
+			if (i % 64 < shape.side) {
+				b->v[i % 64 * RANK + i / 64] = scale * u;
+				a->v[i / 64 * shape.side + i % 64] = v;
+			}
+		}
+	}
+	made_finish(s);
+	return (uint32_t)k->n++;
+}
+
+/* No base is named. The factors lie where one family's weights do; an update that takes a member's step back was made
+ * on that member, one that goes the same way on its parent; factors from anywhere claim nothing. */
+static void bases_that_the_weights_tell(void **state)
+{
+	static const struct adapter_hints unnamed = {0};
+	static const struct { uint64_t seed; float scale; bool of_child; enum relation told;
+	} wanted[] = {
+		{7, -0.004f, true, RELATION_ADAPTER},
+		{7, 0.004f, false, RELATION_ADAPTER},
+		{5, 0.004f, false, RELATION_RELATED},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(wanted); i++) {
+		struct lake k = {0};
+		uint32_t stranger = base(&k, 99), b = base(&k, 1), c, a;
+		add_low_rank(&k.s[stranger], 8, 0.02f);
+		add_low_rank(&k.s[b], 7, 0.02f);
+		c = step(&k, b, 2, 0.0005f);
+		add_low_rank(&k.s[c], 7, 0.002f);
+		a = adapter_of(&k, wanted[i].seed, wanted[i].scale);
+		for (size_t at = 0; at < k.n; at++)
+			k.m[at].adapter = at * 11 % k.n == a ? &unnamed : NULL;
+		run(&k, 0);
+		assert_non_null(edge(&k, c, b));
+		expect(&k, a, wanted[i].of_child ? c : b, wanted[i].told);
+		assert_true((edge(&k, a, stranger) != NULL) == (wanted[i].told == RELATION_RELATED));
+		assert_null(edge(&k, a, wanted[i].of_child ? b : c));
+		done(&k);
+	}
+}
+
 static void merges_and_their_weights(void **state)
 {
 	(void)state;
 	struct lake k = {0};
-	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.01f), c = step(&k, a, 3, 0.012f), d = step(&k, a, 4, 0.01f), m = step(&k, b, 0, 0);
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.01f), c = step(&k, a, 3, 0.012f), d = step(&k, a, 4, 0.01f),
+		 m = step(&k, b, 0, 0);
 	for (size_t i = 0; i < k.s[m].n_parts; i++)
 		for (size_t j = 0; j < (size_t)k.s[m].parts[i].nr * k.s[m].parts[i].nc; j++)
 			k.s[m].parts[i].v[j] = 0.3f * k.s[b].parts[i].v[j] + 0.7f * k.s[c].parts[i].v[j];
@@ -228,7 +309,8 @@ static void bad_members_harm_nobody(void **state)
 {
 	(void)state;
 	struct lake k = {0};
-	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), zero = step(&k, a, 0, 0), nan = step(&k, a, 9, 0.005f), ones = base(&k, 5), more = base(&k, 6);
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), zero = step(&k, a, 0, 0), nan = step(&k, a, 9, 0.005f),
+		 ones = base(&k, 5), more = base(&k, 6);
 	for (size_t i = 0; i < k.s[a].n_parts; i++) {
 		size_t n = (size_t)k.s[a].parts[i].nr * k.s[a].parts[i].nc;
 		memset(k.s[zero].parts[i].v, 0, n * sizeof(float));
@@ -263,7 +345,8 @@ static void names_that_say_nothing(void **state)
 {
 	(void)state;
 	struct lake k = {0};
-	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), other = base(&k, 99), copy = step(&k, b, 0, 0), piece = step(&k, b, 0, 0);
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.005f), other = base(&k, 99), copy = step(&k, b, 0, 0),
+		 piece = step(&k, b, 0, 0);
 	uint32_t changed = step(&k, other, 0, 0);
 	k.s[piece].n_parts -= 8;
 	rename_parts(&k.s[copy], "node_");
@@ -362,7 +445,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations),
-		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(bases_that_the_weights_tell),
+		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};

@@ -27,7 +27,8 @@ static void make(struct made *m, bool reverse, float add, const char *dtype)
 	float *v = made_floats(64 * 48, add), *q = made_floats(96 * 80, add);
 	for (int i = 0; i < 2; i++) {
 		bool first = (i == 0) != reverse;
-		const char *name = first ? "model.layers.0.self_attn.q_proj.weight" : "model.layers.0.mlp.up_proj.weight";
+		const char *name =
+			first ? "model.layers.0.self_attn.q_proj.weight" : "model.layers.0.mlp.up_proj.weight";
 		const char *shape = first ? "[64,48]" : "[96,80]";
 		if (!strcmp(dtype, "BF16"))
 			made_bf16(m, name, shape, first ? v : q, first ? 64 * 48 : 96 * 80);
@@ -122,6 +123,41 @@ static void samples_are_nested(void **state)
 	assert_int_equal(rows[s.nr - 1], 31999);	/* reserved tokens stand last */
 }
 
+/* Where a matrix is known the product of its low-rank factors is: rows of B, columns of A, and one choice along the
+ * rank. */
+static void factors_are_sampled_where_their_matrix_is(void **state)
+{
+	(void)state;
+	static uint64_t w[4096], f[4096];
+	const struct part m = {.role = "attn.q", .rows = 5000, .cols = 3000},
+			  a = {.role = "attn.q.lora_a", .rows = 128, .cols = 3000},
+			  b = {.role = "attn.q.lora_b", .rows = 5000, .cols = 128};
+	for (int level = 0; level < SAMPLE_LEVELS; level++) {
+		struct sample_size sm = sample_size(&m, level), sa = sample_size(&a, level),
+				   sb = sample_size(&b, level);
+		assert_int_equal(sample_rows(&m, level, w, NULL) | sample_rows(&b, level, f, NULL), 0);
+		for (size_t i = 0, j = 0; i < sm.nr; i++, j++) {
+			while (j < sb.nr && f[j] != w[i])
+				j++;
+			assert_true(j < sb.nr);
+		}
+		assert_int_equal(sample_cols(&m, level, w, NULL) | sample_cols(&a, level, f, NULL), 0);
+		for (size_t i = 0, j = 0; i < sm.nc; i++, j++) {
+			while (j < sa.nc && f[j] != w[i])
+				j++;
+			assert_true(j < sa.nc);
+		}
+		assert_int_equal(sample_rows(&a, level, w, NULL) | sample_cols(&b, level, f, NULL), 0);
+		size_t same = 0;
+		for (size_t i = 0, j = 0; i < sa.nr; i++) {
+			while (j < sb.nc && f[j] < w[i])
+				j++;
+			same += j < sb.nc && f[j] == w[i];
+		}
+		assert_int_equal(same, MIN(sa.nr, sb.nc));
+	}
+}
+
 /* Positions as sines in both layouts are a table that unrelated models share; noise of the same size is none. */
 static void sine_tables_are_known(void **state)
 {
@@ -142,7 +178,7 @@ static void sine_tables_are_known(void **state)
 				bool cosine = kind == 1 ? c >= 32 : c % 2;
 				double w = row[i] * pow(10000, -(double)half / (kind == 1 ? 31 : 32));
 				v[i * COLS + j] = (float)(cosine ? cos(w) : sin(w));
-				if (kind == 2 || (kind == 3 && (i * COLS + j) % 5 == 0))	/* all of it, or a fifth */
+				if (kind == 2 || (kind == 3 && (i * COLS + j) % 5 == 0)) /* all of it, or a fifth */
 					v[i * COLS + j] = noise[i * COLS + j];
 			}
 		assert_int_equal(part_is_table(&p), kind < 2);
@@ -184,8 +220,12 @@ static void odd_tensors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_order_of_tensors_does_not_count), cmocka_unit_test(blobs_come_back_and_damage_is_refused),
-		cmocka_unit_test(samples_are_nested), cmocka_unit_test(sine_tables_are_known), cmocka_unit_test(odd_tensors),
+		cmocka_unit_test(the_order_of_tensors_does_not_count),
+		cmocka_unit_test(blobs_come_back_and_damage_is_refused),
+		cmocka_unit_test(samples_are_nested),
+		cmocka_unit_test(factors_are_sampled_where_their_matrix_is),
+		cmocka_unit_test(sine_tables_are_known),
+		cmocka_unit_test(odd_tensors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
