@@ -68,7 +68,7 @@ static int rename_entry(struct export *x, struct export_entry *t, const char *ar
 			uint32_t part, struct err *e)
 {
 	struct hf_tensor hf;
-	if (!hf_name(architecture, src->name, &hf))
+	if (!hf_name(architecture, src->name, &hf) || hf.experts)
 		return 0;
 	t->name = arena_strdup(&x->arena, hf.name);
 	if (!t->name)
@@ -92,7 +92,43 @@ static int rename_entry(struct export *x, struct export_entry *t, const char *ar
 	return 0;
 }
 
-static int plan_entry(struct export *x, uint32_t i, const char *architecture, uint32_t part, struct err *e)
+enum { EXPERTS_MAX = 4096 /* of a tensor */, SPLIT_MAX = 1 << 20 /* of a model */ };
+
+struct naming {
+	const char *architecture;
+	bool split;		/* stacked experts are told apart */
+	uint32_t ids;		/* the next of an expert */
+};
+
+/* The matrices of experts that are stacked in one tensor, each under its own name. */
+static int split_entry(struct export *x, struct naming *nm, const char *name, const struct tensor *src, struct err *e)
+{
+	const struct export_entry whole = x->entries[x->n];
+	const char *at = strchr(name, '@');
+	for (uint64_t k = 0; k < src->shape[0]; k++) {
+		struct export_entry *t = &x->entries[x->n++];
+		*t = whole;
+		t->ndim = 2;
+		t->shape[0] = src->shape[1];
+		t->shape[1] = src->shape[2];
+		t->first = k * src->shape[1] * src->shape[2];
+		t->id = nm->ids++;
+		t->name = arena_printf(&x->arena, "%.*s%" PRIu64 "%s", (int)(at - name), name, k, at + 1);
+		if (!t->name)
+			return err_nomem(e);
+	}
+	return 0;
+}
+
+/* How many tensors it is there; 0: it keeps its name and shape. */
+static uint64_t experts_of(const char *architecture, const struct tensor *src)
+{
+	struct hf_tensor hf;
+	bool stacked = src->ndim == 3 && src->shape[0] && src->shape[0] <= EXPERTS_MAX && src->elements;
+	return stacked && architecture && hf_name(architecture, src->name, &hf) && hf.experts ? src->shape[0] : 0;
+}
+
+static int plan_entry(struct export *x, uint32_t i, struct naming *nm, uint32_t part, struct err *e)
 {
 	const struct tensor *src = &x->w->tensors[i];
 	struct export_entry *t = &x->entries[x->n];
@@ -100,6 +136,7 @@ static int plan_entry(struct export *x, uint32_t i, const char *architecture, ui
 				   .dtype = type_written(src->dtype),
 				   .ndim = src->ndim,
 				   .tensor = i,
+				   .id = i,
 				   .part = DIFF_NONE,
 				   .how = has_type(src->dtype) || src->dtype == DTYPE_C128 ? EXPORT_RAW :
 											     EXPORT_CONVERT};
@@ -111,7 +148,10 @@ static int plan_entry(struct export *x, uint32_t i, const char *architecture, ui
 		}
 		t->shape[t->ndim++] = 2;
 	}
-	int r = architecture ? rename_entry(x, t, architecture, src, part, e) : 0;
+	struct hf_tensor hf;
+	if (nm->split && experts_of(nm->architecture, src) && hf_name(nm->architecture, src->name, &hf))
+		return split_entry(x, nm, hf.name, src, e);
+	int r = nm->architecture ? rename_entry(x, t, nm->architecture, src, part, e) : 0;
 	x->n += !r;
 	return r;
 }
@@ -119,15 +159,20 @@ static int plan_entry(struct export *x, uint32_t i, const char *architecture, ui
 int export_plan(struct export *x, const struct weights *w, const struct canon *c, const char *architecture,
 		struct err *e)
 {
+	struct naming nm = {architecture, false, (uint32_t)w->n_tensors};
+	uint64_t experts = 0;
 	size_t at = 0;
+	for (size_t i = 0; i < w->n_tensors; i++)
+		experts += experts_of(architecture, &w->tensors[i]);
+	nm.split = experts && experts <= SPLIT_MAX;
 	*x = (struct export){.w = w, .c = c, .kept_entry = SIZE_MAX};
 	pthread_mutex_init(&x->lock, NULL);
-	x->entries = arena_array(&x->arena, w->n_tensors, sizeof *x->entries);
+	x->entries = arena_array(&x->arena, w->n_tensors + (nm.split ? experts : 0), sizeof *x->entries);
 	int r = x->entries ? 0 : err_nomem(e);
 	for (uint32_t i = 0; i < w->n_tensors && !r; i++) {
 		uint32_t part = only_part(c, i, &at);
 		if (is_read(&w->tensors[i]))
-			r = plan_entry(x, i, architecture, part, e);
+			r = plan_entry(x, i, &nm, part, e);
 		else
 			x->left_out++;
 	}
@@ -160,7 +205,9 @@ static int by_width(const void *a, const void *b)
 	const struct export_entry *x = a, *y = b;
 	if (width(x->dtype) != width(y->dtype))
 		return width(x->dtype) > width(y->dtype) ? -1 : 1;
-	return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
+	if (x->tensor != y->tensor)
+		return x->tensor < y->tensor ? -1 : 1;
+	return x->first < y->first ? -1 : x->first > y->first;
 }
 
 struct named { uint64_t hash; const char *name; };

@@ -25,6 +25,8 @@ struct export_entry {
 	uint8_t ndim;
 	uint64_t shape[TENSOR_DIMS];
 	uint64_t elements, offset, bytes;	/* offset: in the data */
+	uint32_t id;			/* the tensor's number; experts out of one have numbers behind all tensors' */
+	uint64_t first;			/* of the tensor's values: others' lie before them (experts stacked in one) */
 	uint32_t tensor, part;		/* part: rows are read through it, DIFF_NONE: as stored */
 	uint8_t how;			/* export_internal.h's own */
 	uint32_t row;			/* of the delta's diff */

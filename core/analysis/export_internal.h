@@ -11,6 +11,12 @@ enum export_how {
 	EXPORT_DELTA,		/* minus the other model's */
 };
 
+/* Where the bytes of an entry that is written as it is stored begin in its tensor. */
+static inline uint64_t export_raw_at(const struct export_entry *t)
+{
+	return t->first * dtype_info(t->dtype)->bytes;	/* experts have whole bytes each; elsewhere first is 0 */
+}
+
 /* Values [first, first+n) of an entry as float32, n at most EXPORT_VALUES. */
 enum { EXPORT_VALUES = 1 << 14 };
 int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,

@@ -76,6 +76,6 @@ int export_npy_read(const struct export *x, const struct export_entry *t, uint64
 	if (!n)
 		return 0;
 	if (type_of(t))
-		return weights_read_raw(x->w, &x->w->tensors[t->tensor], off - len, n, p, e);
+		return weights_read_raw(x->w, &x->w->tensors[t->tensor], export_raw_at(t) + off - len, n, p, e);
 	return export_converted(x, t, DTYPE_F32, off - len, n, p, e);
 }

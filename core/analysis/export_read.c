@@ -110,7 +110,7 @@ int export_values(const struct export *x, const struct export_entry *t, uint64_t
 	case EXPORT_DELTA:
 		return export_delta_values(x, t, first, n, out, e);
 	default:
-		r = weights_read(x->w, src, first, n, out, e);
+		r = weights_read(x->w, src, t->first + first, n, out, e);
 	}
 	if (!r && t->add != 0)
 		for (uint64_t i = 0; i < n; i++)
@@ -183,7 +183,7 @@ static int read_entry(const struct export *x, const struct export_entry *t, uint
 		      struct err *e)
 {
 	if (t->how == EXPORT_RAW)
-		return weights_read_raw(x->w, &x->w->tensors[t->tensor], off, n, out, e);
+		return weights_read_raw(x->w, &x->w->tensors[t->tensor], export_raw_at(t) + off, n, out, e);
 	return export_converted(x, t, t->dtype, off, n, out, e);
 }
 

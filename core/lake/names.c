@@ -33,7 +33,8 @@ static const struct { const char *ext, *reason; } unread_extensions[] = {
 	{"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"}, {"mnn", "MNN is not read"},
 	{"rknn", "RKNN is not read"}, {"dduf", "a DDUF archive is not unpacked"},
 	{"llamafile", "a llamafile is a program: its GGUF is not unpacked"}, {"zip", NULL}, {"tar", NULL},
-	{"tgz", "an archive is not unpacked"}, {"7z", "an archive is not unpacked"}, {"rar", "an archive is not unpacked"},
+	{"tgz", "an archive is not unpacked"}, {"7z", "an archive is not unpacked"},
+	{"rar", "an archive is not unpacked"},
 };
 
 /* Extensions that explain a file well enough not to look at its content. */

@@ -122,7 +122,7 @@ static int keep_names(struct catalog *c, uint32_t model, const struct export *x,
 		buf_str(&name, ".npy");
 		r = buf_failed(&name) ? err_nomem(e) :
 					catalog_do(c, Q_EXPORT_TENSOR_PUT, e, "iisi", (int64_t)model,
-						   (int64_t)t->tensor, name.data, (int64_t)export_npy_size(t));
+						   (int64_t)t->id, name.data, (int64_t)export_npy_size(t));
 	}
 	return r;
 }

@@ -99,7 +99,7 @@ int open_export_npy(struct render *r, struct tree_file **f)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < s->x.n; i++)
-		if (s->x.entries[i].tensor == r->node.x)
+		if (s->x.entries[i].id == r->node.x)
 			s->entry = &s->x.entries[i];
 	if (s->entry)
 		return give(r, s, export_npy_size(s->entry), f);

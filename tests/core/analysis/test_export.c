@@ -251,6 +251,10 @@ static void test_names(void **state)
 	assert_true(hf_name("gpt2", "blk.1.ffn_up.bias", &t));
 	assert_string_equal(t.name, "transformer.h.1.mlp.c_fc.bias");
 	assert_false(t.transpose);
+	assert_true(hf_name("glm4", "blk.1.ffn_norm.weight", &t));
+	assert_string_equal(t.name, "model.layers.1.post_attention_layernorm.weight");
+	assert_true(hf_name("bert", "blk.1.layer_output_norm.bias", &t));
+	assert_string_equal(t.name, "encoder.layer.1.output.LayerNorm.bias");
 	assert_true(hf_name("llama", "output.weight", &t));
 	assert_string_equal(t.name, "lm_head.weight");
 	assert_false(hf_name("llama", "rope_freqs.weight", &t));
@@ -296,6 +300,58 @@ static void test_orders(void **state)
 	expect_values(&w, "model.embed_tokens.weight", "F32", v, 24);
 	expect_values(&w, "mine", "F32", v, 24);
 	weights_release(&w);
+	export_release(&x);
+	side_close(&s);
+}
+
+/* Experts stacked in one tensor are a tensor each there. */
+static void test_experts(void **state)
+{
+	struct made m = {0};
+	struct side s;
+	struct export x;
+	struct weights w;
+	struct err e = ERR_INIT;
+	float v[24];
+	char name[80];
+	(void)state;
+	for (int i = 0; i < 24; i++)
+		v[i] = (float)i;
+	made_f16(&m, "blk.7.ffn_up_exps.weight", "[3,4,2]", v, 24);
+	made_f32(&m, "blk.7.ffn_gate_inp.weight", "[3,2]", v, 6);
+	made_add(&m, "blk.7.ffn_down_exps.weight", "F8_E5M2", "[3,4,2]", "\x3c\x40\x42\x44\x45\x46\x47\x48"
+		 "\x3c\x40\x42\x44\x45\x46\x47\x48\x3c\x40\x42\x44\x45\x46\x47\x48", 24);
+	made_f32(&m, "blk.8.ffn_up_exps.weight", "[3,8]", v, 24);
+	side_open(&s, &m, NULL);
+	assert_int_equal(export_plan(&x, &s.w, &s.c, "qwen3moe", &e), 0);
+	assert_int_equal(x.n, 8);
+	back(&x, &w);
+	expect_values(&w, "model.layers.7.mlp.gate.weight", "F32", v, 6);
+	expect_values(&w, "blk.8.ffn_up_exps.weight", "F32", v, 24);
+	for (int k = 0; k < 3; k++) {
+		snprintf(name, sizeof name, "model.layers.7.mlp.experts.%d.up_proj.weight", k);
+		expect_values(&w, name, "F16", v + 8 * k, 8);
+		assert_int_equal(weights_find(&w, name)->ndim, 2);
+		assert_int_equal(weights_find(&w, name)->shape[0], 4);
+	}
+	/* every entry by its own number, as a NumPy file too */
+	for (size_t i = 0; i < x.n; i++) {
+		const struct export_entry *t = &x.entries[i];
+		uint64_t size = export_npy_size(t);
+		unsigned char *all = malloc(size);
+		uint16_t h;
+		for (size_t k = 0; k < i; k++)
+			assert_int_not_equal(t->id, x.entries[k].id);
+		assert_int_equal(export_npy_read(&x, t, 0, size, all, &e), 0);
+		memcpy(&h, all + size - 2, sizeof h);
+		if (t->dtype == DTYPE_F16)
+			assert_true(f16_to_f32(h) == v[t->first + 7]);
+		free(all);
+	}
+	weights_release(&w);
+	export_release(&x);
+	assert_int_equal(export_plan(&x, &s.w, &s.c, "llama", &e), 0);
+	assert_string_equal(x.entries[x.n - 1].name, "model.layers.7.block_sparse_moe.experts.2.w2.weight");
 	export_release(&x);
 	side_close(&s);
 }
@@ -518,7 +574,7 @@ int main(void)
 		cmocka_unit_test(test_rounding),
 		cmocka_unit_test(test_large_transposed),
 		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_orders), cmocka_unit_test(test_experts),
 		cmocka_unit_test(test_rope),
 		cmocka_unit_test(test_npy),
 		cmocka_unit_test(test_delta),
