@@ -123,9 +123,12 @@ static int describe(struct input *in, struct err *e)
 	int r = 0;
 	for (size_t i = 0; i < in->s.n && !r; i++) {
 		const struct view_model *m = &in->v->models[in->s.rank[i]];
-		in->models[i] = (struct lineage_model){.sketch = in->s.sketch[i], .rank = in->s.rank[i], .date = day_of(m->mtime_ns)};
+		in->models[i] = (struct lineage_model){.sketch = in->s.sketch[i],
+						       .rank = in->s.rank[i],
+						       .date = day_of(m->mtime_ns)};
 		if (m->flags & VIEW_ADAPTER) {
-			in->hints[i].rank = (uint32_t)catalog_number(in->ix->catalog, Q_FACT, 0, "is", (int64_t)m->id, "adapter_rank");
+			in->hints[i].rank = (uint32_t)catalog_number(in->ix->catalog, Q_FACT, 0, "is", (int64_t)m->id,
+								     "adapter_rank");
 			in->models[i].adapter = &in->hints[i];
 		}
 		if (m->flags & VIEW_DECLARED) {
@@ -156,7 +159,8 @@ static int keep(struct input *in, const struct lineage *l, const uint32_t *ids, 
 
 static int everything(struct input *in, const struct cancel *c, struct err *e)
 {
-	struct lineage_input li = {.models = in->models, .n = in->s.n, .load = load, .arg = in, .threads = in->ix->jobs};
+	struct lineage_input li = {
+		.models = in->models, .n = in->s.n, .load = load, .arg = in, .threads = in->ix->jobs};
 	struct lineage l;
 	int r = lineage_all(&l, &li, c, e);
 	if (r < 0)
@@ -214,6 +218,21 @@ static int find_affected(struct affected *a, const struct lineage_input *all, st
 		for (size_t k = 0; a->is[i] && in->models[i].adapter && k < in->hints[i].n_bases && !r; k++)
 			r = mark_family(a, in->hints[i].bases[k], e);
 	return r;
+}
+
+enum { ALL_ANYWAY = 5000 };
+
+/* An adapter whose config names no model of the lake is looked for in every family: anew with every change of a lake
+ * where that takes a moment; in a larger one when it is new, and by `tarn index`. */
+static bool looks_everywhere(const struct affected *a)
+{
+	const struct input *in = a->in;
+	for (uint32_t i = 0; i < in->s.n; i++)
+		if (in->models[i].adapter && !in->hints[i].n_bases &&
+		    (in->s.n <= ALL_ANYWAY ||
+		     !catalog_number(in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)in->s.id[i])))
+			return true;
+	return false;
 }
 
 static int load_part(void *arg, uint32_t i, struct signature *s, struct err *e)
@@ -279,7 +298,7 @@ static int changes(struct input *in, const struct cancel *c, struct err *e)
 	struct affected a = {.in = in, .is = mem_array(in->s.n ? in->s.n : 1, sizeof *a.is)};
 	struct lineage l;
 	int r = a.is ? find_affected(&a, &all, e) : err_nomem(e);
-	if (r == 0 && a.n > in->s.n / 2)
+	if (r == 0 && (a.n > in->s.n / 2 || looks_everywhere(&a)))
 		r = 1;
 	if (r == 0 && (r = take_part(&a, e)) == 0) {
 		struct lineage_input part = {.models = a.models, .n = a.n, .load = load_part, .arg = &a,

@@ -173,11 +173,30 @@ static void test_loner_goes(void **state)
 	index_close(ix);
 }
 
+/* An adapter that names no model of the lake is looked for in families that its own arrival does not touch. */
+static void test_adapter_without_a_base(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = ERR_INIT;
+	struct index *ix = open_index(f, "c.db");
+	shell("mv %s/mlbench-eu/hemlock %s/away && sed -i 's|\"base_model_name_or_path\": *\"[^\"]*\"|\"base_model_name_or_path\": \"/data/out\"|' "
+	      "%s/away/adapter_config.json && grep -q /data/out %s/away/adapter_config.json", f->lake, f->dir, f->dir, f->dir);
+	assert_int_equal(index_run(ix, NULL, NULL, NULL, &e), 0);
+	uint32_t n = count(ix);
+	assert_int_equal(index_start(ix, &e), 0);
+	assert_int_equal(index_wait(ix, NULL), 0);
+	shell("mv %s/away %s/somebody-adapter", f->dir, f->lake);
+	settle(ix, n + 1);
+	same_as_fresh(f, ix);
+	index_close(ix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loner_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_without_a_base, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
