@@ -220,7 +220,8 @@ static int share_parents(struct fam *f, struct err *e)
 			continue;
 		for (size_t k = 0; k < n; k++) {
 			struct lineage_edge d = f->out->edges[k];
-			if (d.child != f->member[f->node[m].leader] || d.relation == RELATION_DUPLICATE)
+			if (d.child != f->member[f->node[m].leader] || d.relation == RELATION_DUPLICATE ||
+			    d.relation == RELATION_RELATED)
 				continue;
 			int rc = grow((void **)&f->out->edges, f->out->n_edges, sizeof d, NULL);
 			if (rc)

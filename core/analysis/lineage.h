@@ -7,9 +7,9 @@
  * within each: copies, casts, quantisations, prunings, extensions, permutations, stitches, merges, and places what
  * remains in a tree. docs/lineage.md has the method, its formulas and where they come from.
  *
- * Names, ids and cards are never seen here. Dates and declared parents are taken in for directions that the weights
- * leave open; as yet none is left open (a weak one has a low confidence), so they decide nothing and every basis but an adapter's is the
- * weights. The result depends on the set of models, not on their order; ties break by lineage_model.rank.
+ * Names, ids and cards are never seen here. Dates and declared parents decide directions that the weights leave open,
+ * and nothing else; the edge's basis says so. The result depends on the set of models, not on their order; ties break by
+ * lineage_model.rank.
  */
 #include "core/analysis/signature.h"
 
@@ -42,7 +42,8 @@ struct adapter_hints {
 struct lineage_model {
 	const struct sketch *sketch;	/* NULL: no signature; the model is left out */
 	uint32_t rank;			/* position in id order: breaks ties, says which copy is the later id */
-	int64_t date;			/* seconds, 0 unknown; equal dates say nothing */
+	int64_t created;		/* seconds, as its metadata say; 0: they don't */
+	int64_t modified;		/* seconds, of its files; counts where neither of two says when it was created */
 	const uint32_t *declared;	/* indices of parents that the card declares */
 	size_t n_declared;
 	const struct adapter_hints *adapter;	/* NULL: not an adapter */

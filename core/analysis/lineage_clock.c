@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { KNN = 16, VOTERS = 24 };
+static const double SPARSER = 0.1;	/* of the values */
 
 /* The slot whose rows are the output's tokens: the head, or the embedding where they are tied. */
 static size_t head_slot(const struct fam *f)
@@ -170,14 +171,40 @@ static int take_norms(struct fam *f)
 	f->norm2 = arena_array(&f->arena, f->n * f->n_tree + 1, sizeof *f->norm2);
 	if (!f->norm2)
 		return -ENOMEM;
-	for (uint32_t m = 0; m < f->n; m++)
+	for (uint32_t m = 0; m < f->n; m++) {
+		size_t zeros = 0, all = 0;
 		for (size_t k = 0; k < f->n_tree; k++) {
 			const float *x = fam_x(f, m, f->tree_slot[k]);
-			double sq = x ? lanes_dot(x, x, f->v.slot[f->tree_slot[k]].n) : 0;
+			size_t n = x ? f->v.slot[f->tree_slot[k]].n : 0;
+			double sq = lanes_dot(x, x, n);
 			f->norm2[m * f->n_tree + k] = sq;
 			f->node[m].norm += sq;
+			for (size_t i = 0; i < n; i++)
+				zeros += x[i] == 0;
+			all += n;
 		}
+		f->node[m].zeros = all ? (double)zeros / (double)all : 0;
+	}
 	return 0;
+}
+
+bool fam_sparser(const struct fam *f, uint32_t s, uint32_t m)
+{
+	if (f->node[s].zeros < f->node[m].zeros + SPARSER)
+		return false;
+	double gone = 0, moved = 0;
+	size_t zeros = 0, others = 0;
+	for (size_t k = 0; k < f->n_tree; k++) {
+		const float *x = fam_x(f, s, f->tree_slot[k]), *y = fam_x(f, m, f->tree_slot[k]);
+		for (size_t i = 0; x && y && i < f->v.slot[f->tree_slot[k]].n; i++) {
+			double d = (double)y[i] - x[i];
+			zeros += x[i] == 0;
+			gone += x[i] == 0 ? d * d : 0;
+			moved += x[i] == 0 ? 0 : d * d;
+			others += x[i] != 0;
+		}
+	}
+	return zeros && others && gone / (double)zeros > 4 * moved / (double)others;
 }
 
 /* Squared distance of a and b over the tree's slots that both have; in a large family estimated from every fourth. */
@@ -307,6 +334,9 @@ int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, con
 	if (x->counter > 0 && y->counter > 0 && x->counter != y->counter)
 		return tell(x->counter < y->counter ? -1 : 1, 0.99,
 			    "batches counted by normalisation layers", sure, by);
+	bool sparser = fam_sparser(f, a, b);
+	if (sparser || fam_sparser(f, b, a))
+		return tell(sparser ? 1 : -1, 0.97, "zeros in one where the other has values", sure, by);
 	bool some = fam_any_fresh(f, a, b);
 	cleanup_free bool *fresh = some ? mem_array(f->v.slots + 1, sizeof *fresh) : NULL;
 	int anew = fresh && fam_fresh(f, a, b, fresh) ? drawn_anew(f, a, b, fresh) : 0;

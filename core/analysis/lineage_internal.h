@@ -27,6 +27,7 @@ struct node {
 	double clock;			/* of training: unseen rows of the head; NAN: not known */
 	double counter;			/* batches seen, as normalisation layers count them; NAN */
 	double norm;			/* sum of squares over the matrices common to the family */
+	double zeros;			/* share of exact zeros in the tree's slots */
 	uint32_t *merged;		/* of a merge or a stitch: its parents */
 	size_t n_merged;
 };
@@ -108,6 +109,8 @@ int sources_find(struct fam *f, struct err *e);
  * returns how many. */
 size_t fam_fresh(const struct fam *f, uint32_t a, uint32_t b, bool *fresh);
 bool fam_any_fresh(const struct fam *f, uint32_t a, uint32_t b);	/* false: fam_fresh would find none */
+/* Has s zeros where m has values larger than what else differs? Then s was pruned, and m is not made of it. */
+bool fam_sparser(const struct fam *f, uint32_t s, uint32_t m);
 /* Is a an ancestor of b (or b itself) by the edges found so far? */
 bool fam_ancestor(const struct fam *f, uint32_t a, uint32_t b);
 

@@ -3,6 +3,7 @@
  * to be below, in rounds, so that in the end each was placed knowing all the others; then each edge is given its type.
  */
 #include "core/analysis/between.h"
+#include "core/analysis/lineage_open.h"
 #include "core/analysis/lineage_pair.h"
 #include "core/analysis/looks.h"
 #include "core/analysis/matrix.h"
@@ -378,7 +379,7 @@ static double sureness(const struct placed *pl, double direction)
 	return s;
 }
 
-static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update)
+static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update, const struct first *first)
 {
 	uint32_t p = f->node[y].parent;
 	double sure = 0.5;
@@ -388,6 +389,9 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct
 	struct update u = *update;
 	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
 			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
+	enum open open = open_between(f, p, y, &first[p], sure);
+	if (open != OPEN_NOT)
+		return open_edge(f, p, y, open, &first[p], v.relation, sure);
 	char why[400], rank[192] = "", own[192] = "", other[192] = "";
 	if (u.low_rank)
 		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched)%s; ", u.rank, u.changed, u.kept, said(", gap ", u.gap).text);
@@ -427,7 +431,13 @@ static int tree_init(struct tree *t, const struct fam *f)
 	return t->looks && t->children && t->below && t->low ? 0 : -ENOMEM;
 }
 
-struct listing { const struct fam *f; const struct timed *t; struct shortlist *list; struct update *update; };
+struct listing {
+	const struct fam *f;
+	const struct timed *t;
+	struct shortlist *list;
+	struct update *update;
+	struct first *first;
+};
 
 static int list_job(void *arg, size_t i)
 {
@@ -444,17 +454,28 @@ static int update_job(void *arg, size_t i)
 	return cancel_asked(j->f->cancel) ? -ECANCELED : 0;
 }
 
+static int first_job(void *arg, size_t m)
+{
+	struct listing *j = arg;
+	const struct node *n = &j->f->node[m];
+	struct first *first = &j->first[m];
+	first->is = n->state == NODE_TRUNK && n->parent == UINT32_MAX;
+	first->sibling = first->is && open_ancestor(j->f, (uint32_t)m, &first->shared);
+	return cancel_asked(j->f->cancel) ? -ECANCELED : 0;
+}
+
 int tree_find(struct fam *f, struct err *e)
 {
 	cleanup_free struct timed *t = mem_array(f->n + 1, sizeof *t);
 	cleanup_free struct placed *pl = mem_array(f->n + 1, sizeof *pl);
 	cleanup_free struct shortlist *list = mem_array(f->n + 1, sizeof *list);
 	cleanup_free struct update *update = mem_array(f->n + 1, sizeof *update);
+	cleanup_free struct first *first = mem_array(f->n + 1, sizeof *first);
 	struct tree tree cleanup_with(tree_release) = {.near = UINT32_MAX};
-	if (!t || !pl || !list || !update || tree_init(&tree, f))
+	if (!t || !pl || !list || !update || !first || tree_init(&tree, f))
 		return -ENOMEM;
 	size_t n = trunk_in_order(f, t);
-	struct listing job = {f, t, list, NULL};
+	struct listing job = {f, t, list, NULL, first};
 	int rc = pool_for(fam_threads(f), n, list_job, &job);
 	/* again, knowing all the others, so that the order no longer counts */
 	for (size_t i = 0; i < ROUNDS * n && !rc; i++) {
@@ -469,8 +490,9 @@ int tree_find(struct fam *f, struct err *e)
 	}
 	job.update = update;
 	rc = rc ? rc : pool_for(fam_threads(f), n, update_job, &job);
+	rc = rc ? rc : pool_for(fam_threads(f), f->n, first_job, &job);
 	for (size_t i = 0; i < n && !rc; i++)
 		if (f->node[t[i].m].parent != UINT32_MAX)
-			rc = emit(f, t[i].m, &pl[i], &update[i]);
+			rc = emit(f, t[i].m, &pl[i], &update[i], first);
 	return rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
 }

@@ -2,6 +2,7 @@
 #include "core/job/index_internal.h"
 
 #include "core/base/mem.h"
+#include "core/lake/facts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -108,10 +109,10 @@ static int declared_row(void *arg, const struct catalog_row *r)
 	return rc < 0 ? rc : all ? 0 : err_nomem(d->e);
 }
 
-/* Whole days: a copy made in one go gives its files times that differ by seconds and mean nothing. */
-static int64_t day_of(int64_t mtime_ns)
+static int created_row(void *arg, const struct catalog_row *r)
 {
-	return mtime_ns / 1000000000 / 86400 * 86400;
+	*(int64_t *)arg = facts_day(catalog_text(r, 0, NULL));
+	return 1;
 }
 
 static int describe(struct input *in, struct err *e)
@@ -125,13 +126,16 @@ static int describe(struct input *in, struct err *e)
 		const struct view_model *m = &in->v->models[in->s.rank[i]];
 		in->models[i] = (struct lineage_model){.sketch = in->s.sketch[i],
 						       .rank = in->s.rank[i],
-						       .date = day_of(m->mtime_ns)};
+						       .modified = m->mtime_ns / 1000000000};
+		r = catalog_each(in->ix->catalog, Q_FACT, e, created_row, &in->models[i].created, "is", (int64_t)m->id,
+				 "created");
+		r = MIN(r, 0);
 		if (m->flags & VIEW_ADAPTER) {
 			in->hints[i].rank = (uint32_t)catalog_number(in->ix->catalog, Q_FACT, 0, "is", (int64_t)m->id,
 								     "adapter_rank");
 			in->models[i].adapter = &in->hints[i];
 		}
-		if (m->flags & VIEW_DECLARED) {
+		if (m->flags & VIEW_DECLARED && !r) {
 			struct declaration d = {in, (uint32_t)i, &in->models[i], m->flags & VIEW_ADAPTER, e};
 			r = catalog_each(in->ix->catalog, Q_DECLARED, e, declared_row, &d, "i", (int64_t)m->id);
 		}

@@ -200,6 +200,19 @@ void facts_put_time(struct facts *f, const char *key, int64_t seconds, enum fact
 		facts_put(f, key, text, source, file);
 }
 
+int64_t facts_day(const char *text)
+{
+	struct tm tm = {0};
+	int end = 0;
+
+	if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &end) != 3 || end != 10 ||
+	    tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31)
+		return 0;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	return timegm(&tm);
+}
+
 void facts_declare(struct facts *f, const char *base, const char *relation, const char *file)
 {
 	const char *b = base ? clean(f, base, strlen(base), FACT_MAX) : NULL;

@@ -91,6 +91,8 @@ void facts_putn(struct facts *f, const char *key, const char *value, size_t len,
 		const char *file);
 void facts_put_number(struct facts *f, const char *key, uint64_t value, enum fact_source source, const char *file);
 void facts_put_time(struct facts *f, const char *key, int64_t seconds, enum fact_source source, const char *file);
+/* Seconds of a fact that begins with a day, 2024-05-31; 0 when it does not. Hours are left out. */
+int64_t facts_day(const char *text);
 void facts_declare(struct facts *f, const char *base, const char *relation, const char *file);
 void facts_evaluation(struct facts *f, const char *task, const char *dataset, const char *metric, const char *value,
 		      const char *file);

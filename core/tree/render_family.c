@@ -17,7 +17,7 @@ struct relative {
 	bool shown;
 };
 
-struct edge { uint32_t parent; char relation[16]; double confidence; };
+struct edge { uint32_t parent; char relation[16]; double confidence; bool toss_up; };
 #define NONE SIZE_MAX
 
 struct family {
@@ -55,6 +55,7 @@ static int edge_row(void *arg, const struct catalog_row *row)
 	struct edge *d = &f->edges[f->n_edges++];
 	*d = (struct edge){.parent = (uint32_t)catalog_int(row, 0), .confidence = catalog_real(row, 3)};
 	strncpy(d->relation, catalog_text(row, 1, NULL), sizeof d->relation - 1);
+	d->toss_up = !strcmp(catalog_text(row, 6, NULL), "direction not told");
 	return 0;
 }
 
@@ -178,6 +179,19 @@ static void draw(struct family *f, struct relative *m, struct buf *indent, int d
 	}
 }
 
+/* A family without a root: nobody knows which of two came first, or what all come from is not here. */
+static const char *rootless(const struct family *f)
+{
+	size_t toss_ups = 0, related = 0;
+	for (size_t i = 0; i < f->n_edges; i++) {
+		related += !certain(&f->edges[i]);
+		toss_ups += f->edges[i].toss_up;
+	}
+	if (toss_ups && toss_ups == related)
+		return "Which of those at the top came first is not told by their weights.\n";
+	return "The common ancestor is not in the lake.\n";
+}
+
 static int render_text(struct render *r, bool mark)
 {
 	struct family f = {.r = r, .mark = mark};
@@ -187,7 +201,7 @@ static int render_text(struct render *r, bool mark)
 		if (f.n < 2)
 			buf_str(r->out, "No kin in this lake.\n");
 		else if (!kin_root(r->tree, r->view, r->model->id))
-			buf_str(r->out, "The common ancestor is not in the lake.\n");
+			buf_str(r->out, rootless(&f));
 		for (size_t i = 0; i < f.n; i++)
 			if (f.members[i].parent == NONE)
 				draw(&f, &f.members[i], &indent, 0);

@@ -18,6 +18,9 @@ struct lake {
 	struct signature s[MOST];
 	struct lineage_model m[MOST];
 	uint32_t order[MOST];	/* position in the input -> model */
+	int64_t created[MOST], modified[MOST];
+	uint32_t base_of[MOST];	/* 1 + whom its card names as its base; 0: nobody */
+	uint32_t declared[MOST];
 	size_t n;
 	struct lineage l;
 };
@@ -59,9 +62,18 @@ static void run(struct lake *k, size_t turn)
 	struct err e = ERR_INIT;
 	for (size_t i = 0; i < k->n; i++) {
 		k->order[i] = (uint32_t)((i * 11 + turn) % k->n);
-		k->m[i].sketch = &k->s[k->order[i]].sketch;
-		k->m[i].rank = k->order[i];
+		uint32_t o = k->order[i];
+		k->m[i].sketch = &k->s[o].sketch;
+		k->m[i].rank = o;
+		k->m[i].created = k->created[o];
+		k->m[i].modified = k->modified[o];
+		k->m[i].declared = &k->declared[i];
+		k->m[i].n_declared = k->base_of[o] > 0;
 	}
+	for (size_t i = 0; i < k->n; i++)
+		for (uint32_t j = 0; j < k->n; j++)
+			if (k->order[j] + 1 == k->base_of[k->order[i]])
+				k->declared[i] = j;
 	struct lineage_input in = {.models = k->m, .n = k->n, .load = load, .arg = k, .threads = 2};
 	if (lineage_all(&k->l, &in, NULL, &e))
 		fail_msg("%s", e.msg);
@@ -90,6 +102,20 @@ static void done(struct lake *k)
 		signature_release(&k->s[i]);
 }
 
+/* The first of the lake leaves it; the others stand one place before. */
+static void take_first_out(struct lake *k)
+{
+	signature_release(&k->s[0]);
+	memmove(k->s, k->s + 1, --k->n * sizeof *k->s);
+}
+
+static void expect_related(const struct lake *k, uint32_t later, uint32_t other, const char *method)
+{
+	expect(k, later, other, RELATION_RELATED);
+	assert_string_equal(edge(k, later, other)->method, method);
+	assert_null(edge(k, other, later));
+}
+
 static void a_tree_of_steps(void **state)
 {
 	(void)state;
@@ -110,6 +136,98 @@ static void a_tree_of_steps(void **state)
 		assert_int_equal(k.order[k.l.families[0].root], a);
 		done(&k);
 	}
+}
+
+static void a_missing_ancestor(void **state)
+{
+	(void)state;
+	for (size_t turn = 0; turn < 3; turn += 2) {
+		struct lake k = {0};
+		uint32_t gone = base(&k, 1);
+		for (uint64_t i = 0; i < 4; i++)
+			step(&k, gone, 2 + i, 0.005f + 0.0003f * (float)i);
+		step(&k, 3, 9, 0.004f);
+		run(&k, turn);
+		for (uint32_t i = 1; i < 5; i++)
+			expect(&k, i, gone, RELATION_FINETUNE);
+		lineage_release(&k.l);
+		take_first_out(&k);
+		run(&k, turn);
+		size_t siblings = 0;
+		for (size_t i = 0; i < k.l.n_edges; i++) {
+			const struct lineage_edge *d = &k.l.edges[i];
+			siblings += d->relation == RELATION_RELATED;
+			if (d->relation == RELATION_RELATED) {
+				assert_string_equal(d->method, "common ancestor not in the lake");
+				assert_true(k.order[d->child] > k.order[d->parent]);
+			}
+		}
+		assert_int_equal(siblings, 3);
+		assert_int_equal(k.l.n_edges, 4);
+		expect(&k, 4, 2, RELATION_FINETUNE);
+		assert_int_equal(k.l.n_families, 1);
+		assert_int_equal(k.l.families[0].root, LINEAGE_NONE);
+		done(&k);
+	}
+}
+
+/* Half of its values are zero, the others are those of a model that is not there. */
+static void pruned_from_what_is_not_there(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t gone = base(&k, 1), a = step(&k, gone, 2, 0.005f), pruned = step(&k, gone, 0, 0);
+	for (size_t i = 0; i < k.s[pruned].n_parts; i++) {
+		struct sigpart *p = &k.s[pruned].parts[i];
+		for (size_t j = 0; p->nc > 1 && p->layer >= 0 && j < (size_t)p->nr * p->nc; j++)
+			p->v[j] = fabsf(p->v[j]) < 0.03f ? 0 : p->v[j];
+	}
+	made_finish(&k.s[pruned]);
+	take_first_out(&k);
+	run(&k, 0);
+	expect_related(&k, pruned - 1, a - 1, "common ancestor not in the lake");
+	assert_int_equal(k.l.n_edges, 1);
+	done(&k);
+}
+
+static void what_decides_an_open_direction(void **state)
+{
+	enum { DAY = 86400 };
+	static const struct { int64_t created[2], modified[2]; uint32_t base_of[2]; int first; enum basis basis; } t[] = {
+		{{0, 0}, {0, 0}, {0, 0}, -1, BASIS_WEIGHTS},
+		{{0, 0}, {9 * DAY, 9 * DAY + 5}, {0, 0}, -1, BASIS_WEIGHTS},
+		{{0, 0}, {9 * DAY, 11 * DAY}, {0, 0}, 0, BASIS_WEIGHTS_DATES},
+		{{0, 0}, {11 * DAY, 9 * DAY}, {0, 0}, 1, BASIS_WEIGHTS_DATES},
+		{{8 * DAY, 5 * DAY}, {9 * DAY, 11 * DAY}, {0, 0}, 1, BASIS_WEIGHTS_DATES},
+		{{8 * DAY, 0}, {9 * DAY, 11 * DAY}, {0, 0}, -1, BASIS_WEIGHTS},
+		{{8 * DAY, 5 * DAY}, {0, 0}, {0, 1}, 0, BASIS_WEIGHTS_DECLARED},
+		{{0, 0}, {0, 0}, {2, 0}, 1, BASIS_WEIGHTS_DECLARED},
+		{{0, 0}, {0, 0}, {2, 1}, -1, BASIS_WEIGHTS},
+	};
+	(void)state;
+	struct lake k = {0};
+	uint32_t gone = base(&k, 1);
+	step(&k, gone, 2, 0.005f);
+	step(&k, gone, 3, 0.005f);
+	base(&k, 99);		/* what a card or a date says makes nobody kin */
+	take_first_out(&k);
+	k.base_of[2] = 1;
+	for (size_t i = 0; i < COUNT(t); i++) {
+		memcpy(k.created, t[i].created, sizeof t[i].created);
+		memcpy(k.modified, t[i].modified, sizeof t[i].modified);
+		memcpy(k.base_of, t[i].base_of, sizeof t[i].base_of);
+		run(&k, i);
+		assert_int_equal(k.l.n_edges, 1);
+		if (t[i].first < 0) {
+			expect_related(&k, 1, 0, "direction not told");
+		} else {
+			uint32_t first = (uint32_t)t[i].first;
+			expect(&k, 1 - first, first, RELATION_FINETUNE);
+			assert_string_equal(basis_name(edge(&k, 1 - first, first)->basis), basis_name(t[i].basis));
+		}
+		lineage_release(&k.l);
+	}
+	done(&k);
 }
 
 static void exact_relations(void **state)
@@ -444,7 +562,8 @@ static void verdicts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(exact_relations),
+		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(a_missing_ancestor), cmocka_unit_test(pruned_from_what_is_not_there),
+		cmocka_unit_test(what_decides_an_open_direction), cmocka_unit_test(exact_relations),
 		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(bases_that_the_weights_tell),
 		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),

@@ -104,6 +104,11 @@ static void cleaning(void **state)
 	assert_int_equal(f.n_problems, FACT_PROBLEMS);
 	facts_put_time(&f, "created", 1763880015, FACT_MEASURED, NULL);
 	is(&f, "created", "2025-11-23T06:40:15Z");
+	assert_int_equal(facts_day("2025-11-23T06:40:15Z"), 1763856000);
+	assert_int_equal(facts_day("1970-01-02"), 86400);
+	static const char *const no_days[] = {"", "2025", "2025-13-01", "2025-1-1", "May 2025", "1969-12-31", "-025-10-10"};
+	for (size_t i = 0; i < COUNT(no_days); i++)
+		assert_int_equal(facts_day(no_days[i]), 0);
 	facts_put_time(&f, "modified", INT64_MAX, FACT_MEASURED, NULL);
 	facts_put_time(&f, "modified", INT64_MIN, FACT_MEASURED, NULL);
 	is(&f, "modified", NULL);
