@@ -277,6 +277,10 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 		v.relation = RELATION_PRUNED;
 		v.method = "non-zero values equal";
 		why = "every value of the child that is not zero equals the parent's; the parent has values where the child has zeros\n";
+	} else if (!d->lost && stored_bits(f, child) == stored_bits(f, parent)) {
+		v.relation = RELATION_DUPLICATE;
+		v.method = "equal values";
+		why = "every sampled value is the same; only tables that are computed, not learnt, differ\n";
 	} else if (!d->lost) {
 		v.method = "equal values in a wider type";
 		why = "the values are the same and all of them fit the parent's narrower type\n";

@@ -37,6 +37,8 @@ static bool ends_with(const char *s, const char *tail)
 
 static enum slot_kind kind_of(const struct sigpart *p)
 {
+	if (!strncmp(p->role, "table.", 6) || !strcmp(p->role, "rope.freqs"))
+		return SLOT_OTHER;	/* computed from the config, not learnt */
 	if (p->flags & SIGPART_INTEGER || ends_with(p->role, ".lora_a") || ends_with(p->role, ".lora_b"))
 		return SLOT_OTHER;
 	if (p->nr < 2 || p->nc < 2)
@@ -91,15 +93,19 @@ static uint32_t overlap(const uint32_t *a, uint32_t n, const uint32_t *b, uint32
 	return k;
 }
 
-/* Close enough to the majority's grid to be compared: rows were added or taken, or another budget was used. */
+/* Close enough to the majority's grid to be compared: rows were added or taken, or another budget was used: then the
+ * smaller sample lies in the larger, and all are compared on that. */
 static bool fits(const struct sigpart *p, const struct sigpart *ref)
 {
 	if (p->nonfinite > 0)
 		return false;
 	if (p->grid == ref->grid)
 		return true;
+	if (p->nr * 4ull < ref->nr || p->nc * 4ull < ref->nc)
+		return false;	/* too few to bring all others down to */
 	uint32_t rows = overlap(p->row, p->nr, ref->row, ref->nr), cols = overlap(p->col, p->nc, ref->col, ref->nc);
-	return rows * 4 >= ref->nr * 3 && cols * 4 >= ref->nc * 3 && (p->rows == ref->rows || sample_is_vocab(p->role) || p->cols == ref->cols);
+	return rows * 4 >= MIN(p->nr, ref->nr) * 3 && cols * 4 >= MIN(p->nc, ref->nc) * 3 &&
+	       (p->rows == ref->rows || sample_is_vocab(p->role) || p->cols == ref->cols);
 }
 
 /* Values of p at rows ri and columns ci, all of which p has. */

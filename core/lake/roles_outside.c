@@ -1,9 +1,13 @@
-/* What modules outside of the numbered blocks are called: embeddings, heads, last norms. Sorted bytewise by name. */
+/* What modules outside of the numbered blocks are called: embeddings, heads, last norms, tables of noise. Sorted
+ * bytewise by name. */
 #include "core/lake/roles.h"
 
 #include "core/base/mem.h"
 
 static const struct role_entry outside_names[] = {
+	{"alphas_cumprod", "table.alphas_cumprod"},
+	{"alphas_cumprod_prev", "table.alphas_cumprod_prev"},
+	{"betas", "table.betas"},
 	{"class_embd", "embed.cls", "gguf"},
 	{"class_embedding", "embed.cls"},
 	{"class_token", "embed.cls"},
@@ -57,6 +61,7 @@ static const struct role_entry outside_names[] = {
 	{"ln_final", "norm.final"},
 	{"ln_post", "norm.final"},
 	{"ln_pre", "norm.pre"},
+	{"log_one_minus_alphas_cumprod", "table.log_one_minus_alphas_cumprod"},
 	{"norm", "norm.final"},
 	{"norm_f", "norm.final"},
 	{"output", "head"},
@@ -73,12 +78,20 @@ static const struct role_entry outside_names[] = {
 	{"positions_embed", "embed.pos"},
 	{"post_layernorm", "norm.final"},
 	{"post_ln", "norm.final", "gguf"},
+	{"posterior_log_variance_clipped", "table.posterior_log_variance_clipped"},
+	{"posterior_mean_coef1", "table.posterior_mean_coef1"},
+	{"posterior_mean_coef2", "table.posterior_mean_coef2"},
+	{"posterior_variance", "table.posterior_variance"},
 	{"pre_layernorm", "norm.pre"},
 	{"pre_layrnorm", "norm.pre"},
 	{"pre_ln", "norm.pre", "gguf"},
 	{"rope_freqs", "rope.freqs", "gguf"},
 	{"score", "classifier"},
 	{"shared", "embed"},
+	{"sqrt_alphas_cumprod", "table.sqrt_alphas_cumprod"},
+	{"sqrt_one_minus_alphas_cumprod", "table.sqrt_one_minus_alphas_cumprod"},
+	{"sqrt_recip_alphas_cumprod", "table.sqrt_recip_alphas_cumprod"},
+	{"sqrt_recipm1_alphas_cumprod", "table.sqrt_recipm1_alphas_cumprod"},
 	{"tok_embeddings", "embed"},
 	{"token_embd", "embed", "gguf"},
 	{"token_embd_norm", "norm.embed", "gguf"},

@@ -7,6 +7,7 @@
 #include "core/analysis/dna.h"
 #include "core/analysis/lineage.h"
 #include "core/analysis/pair.h"
+#include "core/analysis/rounding.h"
 
 #include <errno.h>
 #include <math.h>
@@ -253,6 +254,41 @@ static void exact_relations(void **state)
 	expect(&k, f16, b, RELATION_CAST);
 	expect(&k, pruned, a, RELATION_PRUNED);
 	expect(&k, b, a, RELATION_FINETUNE);
+	done(&k);
+}
+
+/* The same model with a table of constants beside it, and one that was sampled more sparsely in its narrower type. */
+static void tables_and_budgets(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), twin = step(&k, a, 0, 0), cast = step(&k, a, 0, 0);
+	struct signature *s = &k.s[twin];
+	struct sigpart *more = arena_array(&s->arena, s->n_parts + 1, sizeof *more);
+	assert_non_null(more);
+	memcpy(more, s->parts, s->n_parts * sizeof *more);
+	s->parts = more;
+	assert_int_equal(made_part(s, "table.betas", -1, 30, 1, DTYPE_F32), 0);
+	for (size_t i = 0; i < 30; i++)
+		s->parts[s->n_parts - 1].v[i] = (float)i;
+	made_finish(s);
+	s = &k.s[cast];
+	for (size_t i = 0; i < s->n_parts; i++) {
+		struct sigpart *p = &s->parts[i];
+		p->dtype = DTYPE_F8_E5M2;
+		for (size_t j = 0; j < (size_t)p->nr * p->nc; j++)
+			p->v[j] = dtype_round(p->v[j], DTYPE_F8_E5M2);
+		if (p->nc > 24) {	/* half of the columns */
+			for (size_t r = 0; r < p->nr; r++)
+				memmove(p->v + r * 24, p->v + r * p->nc, 24 * sizeof *p->v);
+			p->nc = 24;
+			p->grid = sigpart_grid(p);
+		}
+	}
+	made_finish(s);
+	run(&k, 0);
+	expect(&k, twin, a, RELATION_DUPLICATE);
+	expect(&k, cast, a, RELATION_CAST);
 	done(&k);
 }
 
@@ -564,7 +600,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(a_missing_ancestor), cmocka_unit_test(pruned_from_what_is_not_there),
 		cmocka_unit_test(what_decides_an_open_direction), cmocka_unit_test(exact_relations),
-		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(bases_that_the_weights_tell),
+		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(tables_and_budgets),
+		cmocka_unit_test(bases_that_the_weights_tell),
 		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
