@@ -10,6 +10,7 @@ struct survey {
 	struct tensor_name *name;	/* scratch: large */
 	bool conv1d;		/* GPT-2's own modules store inputs x outputs */
 	bool post_ff;		/* the feed-forward has norms of its own name */
+	bool ssm;		/* there are state spaces */
 	bool gate;		/* there is a separate gate */
 	bool rope;		/* q and k rows are in llama.cpp's order */
 	bool plus_one;		/* norms' weights are stored with 1 added */
@@ -73,6 +74,8 @@ static void survey_tensor(struct survey *s, const struct tensor *t)
 		s->post_ff = true;
 	if (!strcmp(r->role, "mlp.gate"))
 		s->gate = true;
+	if (!strcmp(r->role, "ssm.a_log"))
+		s->ssm = true;
 	if (n->side == 'e' && !strcmp(n->module, "self_attention.query_key_value"))
 		s->contiguous_qkv = true;
 }
@@ -349,6 +352,8 @@ static const char *known_role(const struct maker *m, const struct tensor_name *n
 {
 	if (re->flags & ROLE_POST && m->s->post_ff)
 		return "norm.attn.post";
+	if (re->flags & ROLE_SSM && m->s->ssm)
+		return "ssm.out";
 	if (re->flags & ROLE_CROSS && n->side == 'd')
 		return "norm.xattn";
 	return re->role;

@@ -27,6 +27,7 @@ enum {
 	ROLE_META = 8,		/* a name of Meta's own checkpoints: rows always in that order */
 	ROLE_POST = 16,		/* norm.mlp, but norm.attn.post where the block norms its feed-forward by another name */
 	ROLE_CROSS = 32,	/* T5: in a decoder this is the cross attention's */
+	ROLE_SSM = 64,		/* a state space model's, where there is one; else attention's */
 };
 
 struct role_entry {

@@ -40,6 +40,8 @@ static const struct { const char *name, *role; int layer, expert; } names[] = {
 	{"decoder.layers.1.fc2.weight", "mlp.down", 1, -1},
 	{"layers.5.mixer.A_log", "ssm.a_log", 5, -1},
 	{"layers.5.mixer.dt_proj.bias", "ssm.dt.bias", 5, -1},
+	{"layers.5.mamba.out_proj.weight", "ssm.out", 5, -1},
+	{"layers.5.feed_forward.experts.3.up_proj.weight", "mlp.up", 5, 3},
 	{"blocks.0.attn.query.weight", "attn.q", 0, -1},
 	{"blocks.0.mlp.2.weight", "mlp.down", 0, -1},
 	{"h.1.attn.attention.out_proj.weight", "attn.o", 1, -1},
@@ -288,6 +290,23 @@ static void post_norms(void **state)
 	canon_release(&c);
 }
 
+/* A mixer is a state space's or attention's; what a converter calls it says which. */
+static void mixers(void **state)
+{
+	struct made m;
+	struct canon c;
+
+	(void)state;
+	for (int ssm = 0; ssm < 2; ssm++) {
+		made_init(&m, &made_plain);
+		made_add(&m, NULL, ssm ? "backbone.layers.0.mixer.A_log" : "backbone.layers.0.mixer.Wqkv.weight", 12, 4, 0);
+		made_add(&m, NULL, "backbone.layers.0.mixer.out_proj.weight", 4, 4, 0);
+		assert_int_equal(canon_of(&c, &m.w, NULL, NULL), 0);
+		assert_string_equal(role_of(&c, 1), ssm ? "ssm.out" : "attn.o");
+		canon_release(&c);
+	}
+}
+
 /* Whatever the names are: a role, layer and expert belong to one tensor. */
 static void unique(void **state)
 {
@@ -401,7 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_sorted), cmocka_unit_test(roles_and_prefixes), cmocka_unit_test(loras),
 		cmocka_unit_test(one_file_and_pipeline),
-		cmocka_unit_test(components), cmocka_unit_test(post_norms), cmocka_unit_test(unique), cmocka_unit_test(hostile),
+		cmocka_unit_test(components), cmocka_unit_test(post_norms), cmocka_unit_test(mixers),
+		cmocka_unit_test(unique), cmocka_unit_test(hostile),
 		cmocka_unit_test(random_names),
 	};
 
