@@ -201,7 +201,7 @@ static const struct candidate *find(const struct bases *b, uint32_t who)
 /* Log odds of a step being one that the base took, by its cosine with the update. */
 static double step_odds(double cosine)
 {
-	return isnan(cosine) ? 0 : fmax(-3, fmin(3, 1 - 16 * cosine));
+	return isnan(cosine) ? 0 : fmax(-0.6, fmin(6, 1.3 - 45 * cosine));
 }
 
 static int cmp_chance(const void *x, const void *y)
@@ -224,12 +224,12 @@ static int weigh(struct bases *b, const struct trained *t, const struct signatur
 	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct candidate *c = &b->c[i];
-		c->odds = 1.75 * log1p(t->children[c->who]);
+		c->odds = 2.4 * log1p(t->children[c->who]);
 		const struct candidate *at = c;
 		size_t steps = 0;
 		for (const struct candidate *p; steps < b->n && (p = find(b, t->parent[at->who])); at = p, steps++)
 			c->odds += own[at - b->c];
-		c->odds += steps ? 0 : 1.25;
+		c->odds += steps ? 0 : 1.2;
 		most = fmax(most, c->odds);
 	}
 	for (size_t i = 0; i < b->n; i++)
