@@ -20,6 +20,7 @@ static const double SMALL_SHARE = 0.001;	/* of values: state, biases of one elem
 struct derivation {
 	bool holds;			/* every place of child is explained */
 	size_t equal, rounded, zeroed, extended, shrunk;	/* places */
+	size_t thinned;			/* vectors among the zeroed: pruning takes them with the matrices, never alone */
 	size_t lost;			/* elements that rounding changed */
 	size_t zeros, elements;		/* of matrices: set to zero in child alone, and all */
 	size_t dropped;			/* places that the child does not have, told where one of the two is renamed */
@@ -37,16 +38,17 @@ static bool derive_place(struct derivation *d, const struct slot *s, const float
 			continue;
 		if (dtype_round(p[k], to) == c[k])
 			lost++;
-		else if (c[k] == 0 && s->kind != SLOT_VECTOR)
+		else if (c[k] == 0)
 			zeros++;
 		else
 			return false;
 	}
-	if (zeros && zeros * 100 < s->n)
-		return false;
+	if (zeros && (zeros * 100 < s->n || (s->kind == SLOT_VECTOR && zeros == s->n)))
+		return false;	/* a bias that is all zero is not there */
 	d->equal += !lost && !zeros;
 	d->rounded += lost > 0;
 	d->zeroed += zeros > 0;
+	d->thinned += zeros > 0 && s->kind == SLOT_VECTOR;
 	d->lost += lost;
 	if (s->kind != SLOT_VECTOR) {
 		d->zeros += zeros;
@@ -82,7 +84,7 @@ static struct derivation derive(const struct fam *f, uint32_t child, uint32_t pa
 			return d;
 		places++;
 	}
-	d.holds = places > 0 && !(d.extended && d.shrunk);
+	d.holds = places > 0 && !(d.extended && d.shrunk) && (!d.thinned || d.zeros);
 	return d;
 }
 
