@@ -1,7 +1,7 @@
 /* Takes tensor names apart, whatever framework wrote them: separators, wrappers, components, LoRA suffixes. */
 #include "core/lake/tensor_name.h"
 #include "core/lake/kohya.h"
-#include "core/lake/ldm_names.h"
+#include "core/lake/synonyms.h"
 
 #include "core/base/mem.h"
 
@@ -15,8 +15,8 @@ struct words {
 /* Words that say nothing about what a tensor is. */
 static const char *const wrappers[] = {
 	"_forward_module", "_fsdp_wrapped_module", "_orig_mod", "backbone", "base_model", "bert", "deberta", "distilbert",
-	"electra", "gpt_neox", "language_model", "llm", "model", "module", "mpnet", "params", "roberta", "state_dict",
-	"text_decoder", "transformer", "vit",
+	"electra", "gpt_neox", "language_model", "llm", "model", "module", "mpnet", "params", "resnet", "roberta",
+	"state_dict", "text_decoder", "transformer", "vit",
 };
 
 static const struct { const char *word, *component; } components[] = {
@@ -329,7 +329,7 @@ static void block_parse(struct tensor_name *n, struct words *ws)
 /* The same module under another name is the same module. */
 static void words_translate(struct tensor_name *n, struct words *ws)
 {
-	if (ws->n > 1 && ldm_name(n->component, ws->at, ws->n, n->body, sizeof n->body))
+	if (ws->n > 1 && module_synonym(n->component, ws->at, ws->n, n->body, sizeof n->body))
 		words_split(ws, strcpy(n->text, n->body));
 }
 

@@ -1,15 +1,18 @@
-/* Latent diffusion's modules in diffusers' words: both number the same blocks, one flat, one by resolution. */
-#include "core/lake/ldm_names.h"
+/* Rules by which the names of one library become those of another. Latent diffusion numbers the same blocks flat that
+ * diffusers numbers by resolution. */
+#include "core/lake/synonyms.h"
 
 #include "core/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
+enum { NUMBERS = 3 };	/* at most in a name */
+
 /* In `from` a star is a number. In `to`, of the first number: %d its block and %D its place in the way down, %u and %U
  * in the way up (two modules a block and what changes the resolution; one convolution before the way down; three in a
  * block of the way up), %r counted from the other end of four, %m one less, %h half of one less. %1 and %2: as
- * they are. */
+ * they are; %p and %q: the first and the third number, one more. */
 struct rule {
 	const char *component;	/* NULL: the words are its own, whether a component was named or not */
 	const char *from, *to;
@@ -49,6 +52,12 @@ static const struct rule rules[] = {
 	/* diffusers' own older words for the VAE's attention */
 	{NULL, "encoder.mid_block.attentions.0", "encoder.mid_block.attentions.0"},
 	{NULL, "decoder.mid_block.attentions.0", "decoder.mid_block.attentions.0"},
+	{NULL, "embedder.embedder.convolution", "conv1"},
+	{NULL, "embedder.embedder.normalization", "bn1"},
+	{NULL, "encoder.stages.*.layers.*.layer.*.convolution", "layer%p.%2.conv%q"},
+	{NULL, "encoder.stages.*.layers.*.layer.*.normalization", "layer%p.%2.bn%q"},
+	{NULL, "encoder.stages.*.layers.*.shortcut.convolution", "layer%p.%2.downsample.0"},
+	{NULL, "encoder.stages.*.layers.*.shortcut.normalization", "layer%p.%2.downsample.1"},
 	{"vae", "encoder.norm_out", "encoder.conv_norm_out"},
 	{"vae", "decoder.norm_out", "decoder.conv_norm_out"},
 };
@@ -85,7 +94,7 @@ static bool small_number(const char *w, unsigned *v)
 }
 
 /* How many of the words the pattern takes, 0: it does not fit. */
-static size_t matches(const char *from, char *const *words, size_t n, unsigned number[2])
+static size_t matches(const char *from, char *const *words, size_t n, unsigned number[NUMBERS])
 {
 	size_t i = 0, stars = 0;
 
@@ -103,7 +112,7 @@ static size_t matches(const char *from, char *const *words, size_t n, unsigned n
 }
 
 /* The first number as the rule wants it; false where it counts nothing there. */
-static bool counted(char how, const unsigned number[2], unsigned *v)
+static bool counted(char how, const unsigned number[NUMBERS], unsigned *v)
 {
 	unsigned x = number[0];
 
@@ -129,13 +138,17 @@ static bool counted(char how, const unsigned number[2], unsigned *v)
 	case 'h':
 		*v = (x - 1) / 2;
 		return x;
+	case 'p':
+	case 'q':
+		*v = number[how == 'p' ? 0 : 2] + 1;
+		return true;
 	default:
 		*v = number[how == '2'];
 		return true;
 	}
 }
 
-static char *filled(const char *to, const unsigned number[2], char *o)
+static char *filled(const char *to, const unsigned number[NUMBERS], char *o)
 {
 	for (; *to; to++) {
 		unsigned v;
@@ -155,7 +168,7 @@ static char *filled(const char *to, const unsigned number[2], char *o)
 static const char *rest_of(const char *out, char *const *words, size_t n)
 {
 	for (size_t i = 0; i < COUNT(below); i++) {
-		unsigned none[2];
+		unsigned none[NUMBERS];
 
 		if (matches(below[i].from, words, n, none) == n && strstr(out, below[i].inside))
 			return below[i].to;
@@ -163,9 +176,9 @@ static const char *rest_of(const char *out, char *const *words, size_t n)
 	return NULL;
 }
 
-bool ldm_name(const char *component, char *const *words, size_t n, char *out, size_t size)
+bool module_synonym(const char *component, char *const *words, size_t n, char *out, size_t size)
 {
-	unsigned number[2] = {0};
+	unsigned number[NUMBERS] = {0};
 	const struct rule *r = rules;
 	size_t used = 0, need = 64;
 	const char *known;
