@@ -5,6 +5,7 @@
 #include "core/analysis/lineage_internal.h"
 #include "core/analysis/neighbours.h"
 #include "core/analysis/renamed.h"
+#include "core/analysis/runs.h"
 
 #include <errno.h>
 #include <math.h>
@@ -462,38 +463,92 @@ static int all_families(struct lineage *out, const struct lineage_input *in, con
 	return rc;
 }
 
-/* An adapter, of which the weights say nothing, belongs to its base's family. */
-static int adopt(struct lineage *l, uint32_t adapter, uint32_t base, struct err *e)
+/* Families joined by what ties adapters to bases and to each other; never two that have models of their own. */
+struct joined {
+	uint32_t *of;			/* by model: its family */
+	uint32_t *up;			/* by family: union-find, the smallest of its set */
+	bool *based;			/* has a model that is no adapter */
+};
+
+static void joined_release(struct joined *j)
 {
-	struct lineage_family *from = NULL, *to = NULL;
-	for (size_t i = 0; i < l->n_families; i++)
-		for (size_t k = 0; k < l->families[i].n; k++) {
-			if (l->families[i].members[k] == adapter)
-				from = &l->families[i];
-			if (l->families[i].members[k] == base)
-				to = &l->families[i];
-		}
-	if (!from || !to || from == to || from->n > 1)
-		return 0;
-	uint32_t *m = arena_array(&l->arena, to->n + 1, sizeof *m);
-	if (!m)
+	free(j->of);
+	free(j->up);
+	free(j->based);
+}
+
+static uint32_t joined_find(const struct joined *j, uint32_t family)
+{
+	while (j->up[family] != family)
+		family = j->up[family] = j->up[j->up[family]];
+	return family;
+}
+
+static void join_two(struct joined *j, const struct lineage_edge *d)
+{
+	uint32_t a = joined_find(j, j->of[d->child]), b = joined_find(j, j->of[d->parent]);
+	if (a == b || (j->based[a] && j->based[b]))
+		return;
+	j->up[MAX(a, b)] = MIN(a, b);
+	j->based[MIN(a, b)] = j->based[a] || j->based[b];
+}
+
+/* Put the members of joined families together, in the place of the first. */
+static int rebuild(struct lineage *l, const struct joined *j, struct err *e)
+{
+	cleanup_free size_t *n = mem_array(l->n_families + 1, sizeof *n);
+	if (!n)
 		return err_nomem(e);
-	memcpy(m, to->members, to->n * sizeof *m);
-	m[to->n] = adapter;
-	qsort(m, to->n + 1, sizeof *m, cmp_u32);
-	*to = (struct lineage_family){to->root, m, to->n + 1};
-	memmove(from, from + 1, (size_t)(l->families + l->n_families - from - 1) * sizeof *from);
-	l->n_families--;
+	for (uint32_t i = 0; i < l->n_families; i++)
+		n[joined_find(j, i)] += l->families[i].n;
+	for (uint32_t i = 0; i < l->n_families; i++) {
+		struct lineage_family *to = &l->families[joined_find(j, i)], *from = &l->families[i];
+		if (to == from && n[i] > from->n) {
+			uint32_t *m = arena_array(&l->arena, n[i], sizeof *m);
+			if (!m)
+				return err_nomem(e);
+			memcpy(m, from->members, from->n * sizeof *m);
+			from->members = m;
+		} else if (to != from) {
+			memcpy(to->members + to->n, from->members, from->n * sizeof *from->members);
+			to->n += from->n;
+		}
+	}
+	size_t k = 0;
+	for (uint32_t i = 0; i < l->n_families; i++) {
+		if (joined_find(j, i) != i)
+			continue;
+		qsort(l->families[i].members, l->families[i].n, sizeof *l->families[i].members, cmp_u32);
+		l->families[k++] = l->families[i];
+	}
+	l->n_families = k;
 	return 0;
 }
 
-static int adopt_adapters(struct lineage *l, struct err *e)
+/* An adapter belongs to the family of its base, and with the others of its run. */
+static int adopt_adapters(struct lineage *l, const struct lineage_input *in, struct err *e)
 {
-	int rc = 0;
-	for (size_t i = 0; i < l->n_edges && !rc; i++)
-		if (l->edges[i].relation == RELATION_ADAPTER)
-			rc = adopt(l, l->edges[i].child, l->edges[i].parent, e);
-	return rc;
+	struct joined j cleanup_with(joined_release) = {
+		mem_array(in->n + 1, sizeof *j.of), mem_array(l->n_families + 1, sizeof *j.up),
+		mem_array(l->n_families + 1, sizeof *j.based),
+	};
+	if (!j.of || !j.up || !j.based)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < l->n_families; i++) {
+		j.up[i] = i;
+		for (size_t k = 0; k < l->families[i].n; k++) {
+			j.of[l->families[i].members[k]] = i;
+			j.based[i] |= !in->models[l->families[i].members[k]].adapter;
+		}
+	}
+	for (int run = 1; run >= 0; run--)
+		for (size_t i = 0; i < l->n_edges; i++) {
+			const struct lineage_edge *d = &l->edges[i];
+			bool both = in->models[d->child].adapter && in->models[d->parent].adapter;
+			if (run ? both : d->relation == RELATION_ADAPTER)
+				join_two(&j, d);
+		}
+	return rebuild(l, &j, e);
 }
 
 int lineage_all(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e)
@@ -503,7 +558,8 @@ int lineage_all(struct lineage *out, const struct lineage_input *in, const struc
 	rc = rc ? rc : all_families(out, in, cancel, e);
 	rc = rc ? rc : lineage_finish(out, in, e);	/* adapters look for the roots */
 	rc = rc ? rc : lineage_adapters(out, in, cancel, e);
-	rc = rc ? rc : adopt_adapters(out, e);
+	rc = rc ? rc : lineage_runs(out, in, cancel, e);
+	rc = rc ? rc : adopt_adapters(out, in, e);
 	rc = rc ? rc : lineage_finish(out, in, e);
 	if (rc)
 		lineage_release(out);

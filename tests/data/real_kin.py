@@ -15,12 +15,12 @@ MUST = {
     (SILERO + "@2025-11-06-bfdc019.onnx", SILERO + "@2025-11-06-bfdc019.jit"): "duplicate",
     (SILERO + "_half", SILERO + "@2024-07-09-f0d880d"): "pruned",
     (RETSIM + "25-8584e4e", RETSIM + "24-5f07238"): "duplicate",
+    ("wyek1n__MLX-CLI/adapters/0000200_adapters", "wyek1n__MLX-CLI/adapters/0000100_adapters"): "finetune",
     (MLSYS + "gguf/dequantized_truth", MLSYS + "gguf/slice"): "cast",
 }
 MAY = {     # kin indeed: pieces of the slice; one training run
     frozenset((MLSYS + "safetensors/weights", MLSYS + "gguf/slice")),
     frozenset((MLSYS + "safetensors/weights", MLSYS + "gguf/dequantized_truth")),
-    frozenset("wyek1n__MLX-CLI/adapters/0000%d00_adapters" % n for n in (1, 2)),
     frozenset("JunSuzukiJapan__tl/model_2digit@2026-01-15-" + n for n in ("82d27e9", "05da263")),
 }
 

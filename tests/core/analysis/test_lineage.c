@@ -411,6 +411,77 @@ static void bases_that_the_weights_tell(void **state)
 	}
 }
 
+/* An adapter of four places; A follows from `start`, B is zero. */
+static uint32_t untrained_adapter(struct lake *k, uint64_t start)
+{
+	struct signature *s = &k->s[k->n];
+	s->version = SIGNATURE_VERSION;
+	s->parts = arena_array(&s->arena, 8, sizeof *s->parts);
+	assert_non_null(s->parts);
+	for (int layer = 0; layer < 4; layer++) {
+		assert_int_equal(made_part(s, "attn.q.lora_a", layer, RANK, shape.side, DTYPE_F32), 0);
+		assert_int_equal(made_part(s, "attn.q.lora_b", layer, shape.side, RANK, DTYPE_F32), 0);
+	}
+	made_fill(s, start, 0.1f);
+	for (size_t i = 1; i < s->n_parts; i += 2)
+		memset(s->parts[i].v, 0, (size_t)s->parts[i].nr * s->parts[i].nc * sizeof(float));
+	made_finish(s);
+	return (uint32_t)k->n++;
+}
+
+/* Training: what the data have in common moves B along one direction, the rest is the run's own; A hardly moves. */
+static uint32_t trained_adapter(struct lake *k, uint32_t from, uint64_t seed, float common, float own)
+{
+	uint32_t at = step(k, from, 0, 0);
+	for (size_t i = 0; i < k->s[at].n_parts; i++) {
+		struct sigpart *p = &k->s[at].parts[i];
+		uint64_t drift = 77 + i, state = hash_mix(seed) + i;
+		float along[64];
+		bool b = p->nc == RANK;
+		for (uint32_t r = 0; r < p->nr && r < COUNT(along); r++)
+			along[r] = made_normal(&drift);
+		for (uint32_t r = 0; r < p->nr; r++)
+			for (uint32_t c = 0; c < p->nc; c++)
+				p->v[r * p->nc + c] += b ? common * along[r] + own * made_normal(&state) : 0.01f * made_normal(&state);
+	}
+	made_finish(&k->s[at]);
+	return at;
+}
+
+static void adapters_of_a_run(void **state)
+{
+	static const struct adapter_hints unnamed = {0};
+	(void)state;
+	for (size_t turn = 0; turn < 2; turn++) {
+		struct lake k = {0};
+		uint32_t start = untrained_adapter(&k, 1), first = trained_adapter(&k, start, 2, 0.05f, 0.01f);
+		uint32_t later = trained_adapter(&k, first, 3, 0.03f, 0.005f), last = trained_adapter(&k, later, 4, 0.02f, 0.004f);
+		uint32_t other = trained_adapter(&k, start, 5, 0.06f, 0.01f), copy = trained_adapter(&k, later, 0, 0, 0);
+		uint32_t apart = trained_adapter(&k, untrained_adapter(&k, 9), 2, 0.05f, 0.01f);
+		for (size_t i = 0; i < k.s[copy].n_parts; i++)	/* A as well */
+			memcpy(k.s[copy].parts[i].v, k.s[later].parts[i].v, (size_t)k.s[copy].parts[i].nr * k.s[copy].parts[i].nc * sizeof(float));
+		made_finish(&k.s[copy]);
+		for (size_t i = 0; i < k.n; i++)
+			k.m[i].adapter = &unnamed;
+		run(&k, turn);
+		expect(&k, later, first, RELATION_FINETUNE);
+		expect(&k, last, later, RELATION_FINETUNE);
+		expect(&k, copy, later, RELATION_DUPLICATE);
+		assert_int_equal(k.l.n_edges, 3);
+		size_t alone = 0;
+		for (size_t i = 0; i < k.l.n_families; i++) {
+			const struct lineage_family *f = &k.l.families[i];
+			alone += f->n == 1;
+			if (f->n > 1)
+				assert_int_equal(k.order[f->root], first);
+			assert_true(f->n == 1 || f->n == 4);
+		}
+		assert_int_equal(alone, 4);
+		assert_true(start != other && apart != other);
+		done(&k);
+	}
+}
+
 static void merges_and_their_weights(void **state)
 {
 	(void)state;
@@ -603,7 +674,7 @@ int main(void)
 		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(a_missing_ancestor), cmocka_unit_test(pruned_from_what_is_not_there),
 		cmocka_unit_test(what_decides_an_open_direction), cmocka_unit_test(exact_relations),
 		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(tables_and_budgets),
-		cmocka_unit_test(bases_that_the_weights_tell),
+		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
 		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
