@@ -266,7 +266,7 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 		return -ENOMEM;
 	*found = false;
 	if (f->near && !near_mixture(f, x->who[y])) {	/* no sum of others: a sparse merge may still be none of theirs */
-		*found = merge_sparse(f, x, y, m) > 0;
+		*found = merge_sparse(f, x, y, without, m) > 0;
 		return 0;
 	}
 	struct merge_target t;
@@ -290,7 +290,7 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 		k = k2;
 	}
 	if (!*found)
-		*found = merge_sparse(f, x, y, m) > 0;
+		*found = merge_sparse(f, x, y, without, m) > 0;
 	return 0;
 }
 

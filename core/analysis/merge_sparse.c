@@ -18,6 +18,7 @@ struct sparse {
 	const struct fam *f;
 	const struct mix *m;
 	size_t y, base;
+	const bool *without;
 	size_t x[EXPERTS];		/* positions in the mix */
 	double k[EXPERTS];
 	double mean[EXPERTS][EXPERTS];	/* TIES: w_i / (w_i + w_j) where both survive; 0: none seen */
@@ -180,7 +181,7 @@ static double add_experts(struct sparse *s, float *buf)
 		struct peak best = {0};
 		size_t who = SIZE_MAX;
 		for (size_t x = 0; x < s->m->n; x++) {
-			bool used = x == s->y || x == s->base;
+			bool used = x == s->y || x == s->base || (s->without && s->without[x]);
 			for (size_t i = 0; i < s->n; i++)
 				used = used || s->x[i] == x;
 			if (used)
@@ -279,7 +280,7 @@ static void describe(const struct sparse *s, double told, struct merge *out)
 	out->weight[s->n] = NAN;
 }
 
-int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merge *out)
+int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool *without, struct merge *out)
 {
 	cleanup_free float *buf = mem_array(m->len + 1, sizeof *buf);
 	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
@@ -290,7 +291,7 @@ int merge_sparse(const struct fam *f, const struct mix *m, size_t y, struct merg
 	for (size_t i = 0; i < n; i++) {	/* the one that shares most first: more experts explain more, also from a wrong base */
 		if (score[i] > 0.9)		/* of the rest, a tenth at least must be there for the certificate */
 			continue;
-		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .told = told};
+		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .without = without, .told = told};
 		double got = add_experts(&s, buf);
 		if (s.n >= 2 && got > need) {
 			describe(&s, got, out);
