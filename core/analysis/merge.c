@@ -265,10 +265,8 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 	if (!a || !b)
 		return -ENOMEM;
 	*found = false;
-	if (f->near && !near_mixture(f, x->who[y])) {	/* no sum of others: a sparse merge may still be none of theirs */
-		*found = merge_sparse(f, x, y, without, m) > 0;
+	if (f->near && !near_mixture(f, x->who[y]))	/* no sum of others */
 		return 0;
-	}
 	struct merge_target t;
 	merge_target(&t, f, x, y, limit_of(f, x, y));
 	k = start_pairs(x, y, c, n, a);
@@ -289,8 +287,6 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 		b = swap;
 		k = k2;
 	}
-	if (!*found)
-		*found = merge_sparse(f, x, y, without, m) > 0;
 	return 0;
 }
 
@@ -302,13 +298,14 @@ static bool is_parent(const struct merge *m, uint32_t who)
 	return false;
 }
 
-/* Does the base come first by the training clock? Where four models are affinely dependent that tells which is the merge. */
+/* Does the base come first by the training clock? Where four models are affinely dependent that tells which is the
+ * merge; and the base of sparse merges has in common with each what they have of it. */
 static double clock_penalty(const struct fam *f, const struct merge *m)
 {
 	double bad = 0;
 	for (size_t i = 0; i < m->n; i++)
 		for (size_t j = 0; j < m->n && isnan(m->weight[i]); j++)
-			bad += j != i && clock_compare(f, m->parent[i], m->parent[j], NULL, NULL) > 0;
+			bad += clock_compare(f, m->parent[i], j == i ? m->child : m->parent[j], NULL, NULL) > 0;
 	return bad;
 }
 
@@ -365,6 +362,7 @@ struct searching {
 	const struct mix *x;
 	struct merge *all;
 	bool *merged;		/* found to be merges, NULL in the first round */
+	bool sparse;
 };
 
 static bool from_merges(const struct searching *j, const struct merge *m)
@@ -381,29 +379,50 @@ static int search_job(void *arg, size_t y)
 	struct searching *j = arg;
 	bool found = false;
 	struct merge m = {0};
-	if (j->merged && !(j->all[y].n && from_merges(j, &j->all[y])))
+	if (cancel_asked(j->f->cancel))
+		return -ECANCELED;
+	if (j->sparse ? j->all[y].n > 0 : j->merged && !(j->all[y].n && from_merges(j, &j->all[y])))
 		return 0;
-	int rc = cancel_asked(j->f->cancel) ? -ECANCELED : search(j->f, j->x, y, j->merged, &m, &found);
+	int rc = 0;
+	if (!j->sparse) {
+		rc = search(j->f, j->x, y, j->merged, &m, &found);
+	} else {	/* originals explain more than what was mixed of them; a mixture may be an expert all the same */
+		rc = merge_sparse(j->f, j->x, y, j->merged, &m);
+		rc = rc ? rc : merge_sparse(j->f, j->x, y, NULL, &m);
+		found = rc > 0;
+		rc = MIN(rc, 0);
+	}
 	if (found)
 		j->all[y] = m;
-	else if (!j->merged)
-		j->all[y].n = 0;
 	return rc;
+}
+
+static int search_round(struct searching *j, bool sparse)
+{
+	j->sparse = sparse;
+	int rc = pool_for(fam_threads(j->f), j->x->n, search_job, j);
+	if (!rc)
+		resolve(j->f, j->all, j->x->n);
+	return rc;
+}
+
+static void mark_merged(struct searching *j, bool *merged)
+{
+	for (size_t i = 0; i < j->x->n; i++)
+		merged[i] = j->all[i].n > 0;
+	j->merged = merged;
 }
 
 /* Merges of merges are sums of the same parents: where the originals explain one too, they are told. */
 static int search_all(struct fam *f, const struct mix *x, struct merge *all)
 {
-	struct searching job = {f, x, all, NULL};
-	int rc = pool_for(fam_threads(f), x->n, search_job, &job);
+	struct searching job = {.f = f, .x = x, .all = all};
 	cleanup_free bool *merged = mem_array(x->n + 1, sizeof *merged);
-	if (rc || !merged)
-		return rc ? rc : -ENOMEM;
-	resolve(f, all, x->n);
-	for (size_t i = 0; i < x->n; i++)
-		merged[i] = all[i].n > 0;
-	job.merged = merged;
-	rc = pool_for(fam_threads(f), x->n, search_job, &job);
+	int rc = merged ? search_round(&job, false) : -ENOMEM;
+	for (int sparse = 0; sparse < 2 && !rc; sparse++) {
+		mark_merged(&job, merged);
+		rc = search_round(&job, sparse);
+	}
 	for (size_t i = 0; i < x->n && !rc; i++)
 		rc = all[i].n ? record(f, &all[i]) : 0;
 	return rc;
@@ -412,10 +431,14 @@ static int search_all(struct fam *f, const struct mix *x, struct merge *all)
 /* One member; its parents are searched too, in case one of them is the merge. */
 static int search_one(struct fam *f, const struct mix *x, struct merge *all)
 {
-	struct searching job = {f, x, all, NULL};
-	int rc = search_job(&job, 0);
-	for (size_t i = 1; i < x->n && !rc && all[0].n; i++)
-		rc = is_parent(&all[0], x->who[i]) ? search_job(&job, i) : 0;
+	struct searching job = {.f = f, .x = x, .all = all};
+	int rc = 0;
+	for (int sparse = 0; sparse < 2 && !rc && !all[0].n; sparse++) {
+		job.sparse = sparse;
+		rc = search_job(&job, 0);
+		for (size_t i = 1; i < x->n && !rc && all[0].n; i++)
+			rc = is_parent(&all[0], x->who[i]) ? search_job(&job, i) : 0;
+	}
 	if (rc)
 		return rc;
 	resolve(f, all, x->n);

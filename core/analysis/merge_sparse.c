@@ -21,8 +21,9 @@ struct sparse {
 	const bool *without;
 	size_t x[EXPERTS];		/* positions in the mix */
 	double k[EXPERTS];
-	double mean[EXPERTS][EXPERTS];	/* TIES: w_i / (w_i + w_j) where both survive; 0: none seen */
 	size_t n;
+	bool ties;			/* all of one k, the survivors' mean; else sums */
+	double w[EXPERTS];		/* TIES: weights relative to the first's; 0: not known */
 	uint8_t *told;			/* values explained */
 };
 
@@ -96,34 +97,35 @@ static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out
 	return n;
 }
 
-/* Is the value at e one that the experts so far can make? */
+/* Does the value at e differ from the base's by `sum`, to a step? The peaks place k within about half a percent. */
+static bool is_sum(const struct sparse *s, size_t e, double b, double sum)
+{
+	return fabs(value(s->m, s->y, e) - b - sum) <= 1.01 * step(s, e) + 1e-12 + 0.004 * fabs(sum);
+}
+
+/* Is the value at e one that the experts so far can make? TIES: k times the weighted mean of those that survive and
+ * agree in sign; DARE: the sum of k d over those that survive. */
 static bool explained(const struct sparse *s, size_t e)
 {
-	double b = value(s->m, s->base, e), y = value(s->m, s->y, e), u = 1.01 * step(s, e) + 1e-12;
-	double d[EXPERTS];
-	if (fabs(y - b) <= u)
+	double b = value(s->m, s->base, e), d[EXPERTS];
+	if (is_sum(s, e, b, 0))
 		return true;
 	for (size_t i = 0; i < s->n; i++)
 		d[i] = value(s->m, s->x[i], e) - b;
 	for (unsigned set = 1; set < 1u << s->n; set++) {
-		double sum = 0, wsum = 0, mean = 0, top = 0;
-		int first = -1;
+		double sum = 0, weights = 0;
+		bool known = true, up = false, down = false;
 		for (size_t i = 0; i < s->n; i++) {
 			if (!(set >> i & 1))
 				continue;
-			sum += s->k[i] * d[i];
-			if (first < 0)
-				first = (int)i;
-			double w = first == (int)i ? 1 : s->mean[first][i] > 0 ? (1 - s->mean[first][i]) / s->mean[first][i] : 0;
-			wsum += w;
-			mean += w * d[i];
-			top = fabs(s->k[i]) > top ? fabs(s->k[i]) : top;
+			double w = s->ties && set & (set - 1) ? s->w[i] : 1;
+			known = known && w > 0;
+			up = up || d[i] > 0;
+			down = down || d[i] < 0;
+			sum += w * s->k[s->ties ? 0 : i] * d[i];
+			weights += w;
 		}
-		/* the peaks place k within about half a percent */
-		if (fabs(y - b - sum) <= u + 0.004 * fabs(sum))
-			return true;
-		mean = wsum > 0 ? s->k[first] * mean / wsum : 0;
-		if ((set & (set - 1)) && fabs(y - b - mean) <= u + 0.004 * fabs(mean))
+		if (known && !(s->ties && up && down) && is_sum(s, e, b, s->ties ? sum / weights : sum))
 			return true;
 	}
 	return false;
@@ -152,53 +154,84 @@ static double certificate(struct sparse *s)
 	return moved * 10 >= s->m->len ? (double)told / (double)moved : 0;
 }
 
-/* w_i / (w_i + w_j) from the values where both survive: (y - b - k d_j) / (k (d_i - d_j)). */
-static void find_means(struct sparse *s, float *buf)
+/* w_i / (w_i + w_j) from the values where both survive: (y - b - k d_j) / (k (d_i - d_j)); 0: no peak. */
+static double share_of(const struct sparse *s, size_t i, size_t j, float *buf)
 {
-	for (size_t i = 0; i < s->n; i++)
-		for (size_t j = 0; j < i; j++) {
-			size_t n = 0;
-			double k = (s->k[i] + s->k[j]) / 2;
-			for (size_t e = 0; e < s->m->len; e++) {
-				double b = value(s->m, s->base, e), di = value(s->m, s->x[i], e) - b, dj = value(s->m, s->x[j], e) - b;
-				if (s->told[e] || di * dj <= 0 || fabs(k * (di - dj)) < sharp * step(s, e))
-					continue;
-				buf[n++] = (float)((value(s->m, s->y, e) - b - k * dj) / (k * (di - dj)));
-			}
-			struct peak p = find_peak(buf, n);
-			if (p.share > 0.1 && p.at < 0.98 && fabs(s->k[i] - s->k[j]) < 0.03 * k) {
-				s->mean[i][j] = p.at;
-				s->mean[j][i] = 1 - p.at;
-			}
-		}
+	size_t n = 0;
+	double k = s->k[0];
+	for (size_t e = 0; e < s->m->len; e++) {
+		double b = value(s->m, s->base, e), di = value(s->m, s->x[i], e) - b, dj = value(s->m, s->x[j], e) - b;
+		if (s->told[e] || di * dj <= 0 || fabs(k * (di - dj)) < sharp * step(s, e))
+			continue;
+		buf[n++] = (float)((value(s->m, s->y, e) - b - k * dj) / (k * (di - dj)));
+	}
+	struct peak p = find_peak(buf, n);
+	return p.share > 0.1 && p.at < 0.98 ? p.at : 0;
 }
 
-/* Experts one by one, the sharpest peak first. */
+/* The weight of the newest of TIES's experts, from the values that it shares with one whose weight is known: of these
+ * what explains most. Returns the coverage with it. */
+static double find_weight(struct sparse *s, float *buf)
+{
+	size_t j = s->n - 1;
+	double best = 0, told;
+	s->w[j] = j == 0;
+	told = coverage(s);
+	for (size_t i = 0; i < j && s->ties; i++) {
+		s->w[j] = best;
+		coverage(s);
+		double share = s->w[i] > 0 ? share_of(s, i, j, buf) : 0;
+		if (!(share > 0))
+			continue;
+		s->w[j] = s->w[i] * (1 - share) / share;
+		double now = coverage(s);
+		if (now > told) {
+			told = now;
+			best = s->w[j];
+		}
+	}
+	if (j) {
+		s->w[j] = best;
+		coverage(s);
+	}
+	return told;
+}
+
+/* The expert with the sharpest peak among those not taken yet; share 0: none. */
+static struct peak next_expert(const struct sparse *s, float *buf, size_t *who)
+{
+	struct peak best = {0};
+	for (size_t x = 0; x < s->m->n; x++) {
+		bool used = x == s->y || x == s->base || (s->without && s->without[x]);
+		for (size_t i = 0; i < s->n; i++)
+			used = used || s->x[i] == x;
+		if (used)
+			continue;
+		struct peak p = find_peak(buf, ratios(s, x, SCREEN, buf));	/* most show none in a quarter of the values */
+		if (p.share > 0.02)
+			p = find_peak(buf, ratios(s, x, 1, buf));
+		if (s->ties && s->n && fabs(p.at - s->k[0]) > 0.005 * s->k[0])
+			continue;
+		if (p.share * (double)p.n > best.share * (double)best.n) {
+			best = p;
+			*who = x;
+		}
+	}
+	return best.n < 50 ? (struct peak){0} : best;
+}
+
+/* Experts one by one, the sharpest peak first; the certificate. */
 static double add_experts(struct sparse *s, float *buf)
 {
 	double told = coverage(s);
 	while (s->n < EXPERTS) {
-		struct peak best = {0};
 		size_t who = SIZE_MAX;
-		for (size_t x = 0; x < s->m->n; x++) {
-			bool used = x == s->y || x == s->base || (s->without && s->without[x]);
-			for (size_t i = 0; i < s->n; i++)
-				used = used || s->x[i] == x;
-			if (used)
-				continue;
-			struct peak p = find_peak(buf, ratios(s, x, SCREEN, buf));	/* most show none in a quarter of the values */
-			if (p.share > 0.02)
-				p = find_peak(buf, ratios(s, x, 1, buf));
-			if (p.share * (double)p.n > best.share * (double)best.n) {
-				best = p;
-				who = x;
-			}
-		}
-		if (who == SIZE_MAX || best.share < 0.05 || best.n < 50)
+		struct peak best = next_expert(s, buf, &who);
+		if (best.share < 0.05)
 			break;
 		s->x[s->n] = who;
 		s->k[s->n++] = best.at;
-		double now = coverage(s);
+		double now = find_weight(s, buf);
 		if (now < told + 0.02) {
 			s->n--;
 			coverage(s);
@@ -206,11 +239,10 @@ static double add_experts(struct sparse *s, float *buf)
 		}
 		told = now;
 	}
-	if (s->n < 2)
-		return 0;
-	find_means(s, buf);
-	coverage(s);
-	return certificate(s);
+	bool weighed = s->n >= 2;	/* values that two of TIES's experts share show their weights; none show that it is none */
+	for (size_t i = 0; i < s->n; i++)
+		weighed = weighed && (!s->ties || s->w[i] > 0);
+	return weighed ? certificate(s) : 0;
 }
 
 /* The members that share most values with y, to within a step: the base is among them. */
@@ -238,43 +270,22 @@ static size_t bases(const struct mix *m, size_t y, size_t *out, double *score)
 	return n;
 }
 
-/* Trimmed by magnitude (TIES) or at random (DARE): are the differences where y equals the base smaller than elsewhere? */
-static bool trimmed(const struct sparse *s)
-{
-	double in = 0, out = 0;
-	size_t ni = 0, no = 0;
-	for (size_t e = 0; e < s->m->len; e++) {
-		double b = value(s->m, s->base, e), d = 0;
-		for (size_t i = 0; i < s->n; i++)
-			d = fmax(d, fabs(value(s->m, s->x[i], e) - b));
-		if (fabs(value(s->m, s->y, e) - b) <= 0.51 * step(s, e)) {
-			in += d;
-			ni++;
-		} else {
-			out += d;
-			no++;
-		}
-	}
-	return ni && no && in / (double)ni < 0.7 * out / (double)no;
-}
-
 static void describe(const struct sparse *s, double told, struct merge *out)
 {
 	const struct mix *m = s->m;
-	bool ties = trimmed(s);
 	size_t zero = 0;
 	for (size_t e = 0; e < m->len; e++)
 		zero += fabs(value(m, s->y, e) - value(m, s->base, e)) <= 0.51 * step(s, e);
 	/* independent masks: nothing survives in (1 - density)^experts of the values */
 	double density = 1 - pow((double)zero / (double)m->len, 1.0 / (double)s->n), sum = 0;
-	*out = (struct merge){.kind = ties ? MERGE_TIES : MERGE_DARE, .child = m->who[s->y], .n = s->n + 1, .ratio = 1 - told, .density = density,
+	*out = (struct merge){.kind = s->ties ? MERGE_TIES : MERGE_DARE, .child = m->who[s->y], .n = s->n + 1, .ratio = 1 - told, .density = density,
 			      .used = m->len, .next = INFINITY, .score = 2 + (1 - told)};
 	for (size_t i = 0; i < s->n; i++) {	/* TIES: weights are known up to their sum */
 		out->parent[i] = m->who[s->x[i]];
-		out->weight[i] = !ties ? s->k[i] * density : i == 0 ? 1 : s->mean[0][i] > 0 ? (1 - s->mean[0][i]) / s->mean[0][i] : 1;
+		out->weight[i] = s->ties ? s->w[i] : s->k[i] * density;
 		sum += out->weight[i];
 	}
-	for (size_t i = 0; i < s->n && ties; i++)
+	for (size_t i = 0; i < s->n && s->ties; i++)
 		out->weight[i] *= s->k[0] / sum;
 	out->parent[s->n] = m->who[s->base];
 	out->weight[s->n] = NAN;
@@ -291,10 +302,11 @@ int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool 
 	for (size_t i = 0; i < n; i++) {	/* the one that shares most first: more experts explain more, also from a wrong base */
 		if (score[i] > 0.9)		/* of the rest, a tenth at least must be there for the certificate */
 			continue;
-		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .without = without, .told = told};
-		double got = add_experts(&s, buf);
-		if (s.n >= 2 && got > need) {
-			describe(&s, got, out);
+		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .without = without, .told = told}, ties = s;
+		ties.ties = true;
+		double got = add_experts(&s, buf), as_ties = s.n ? add_experts(&ties, buf) : 0;
+		if (fmax(got, as_ties) > need) {
+			describe(as_ties > got ? &ties : &s, fmax(got, as_ties), out);
 			return 1;
 		}
 	}
