@@ -17,12 +17,13 @@ struct fit {
 	struct ulp_table ulp;
 };
 
-/* Up to BLOCK values relative to the last model, 0 where not used; u: their rounding. */
+/* Up to BLOCK values relative to the last model, 0 where not used; u: their rounding, 0 also where all models agree:
+ * there the sum is exact (most of a merge with a LoRA of the other parent). */
 struct block { size_t n; double z[MERGE_PARENTS][BLOCK], t[BLOCK], u[BLOCK]; };
 
 static void take_block(const struct fit *s, size_t at, size_t len, struct block *out)
 {
-	double use[BLOCK];
+	double use[BLOCK], differ[BLOCK] = {0};
 	const float *y = s->y + at, *o = s->v[s->k] + at;
 	for (size_t e = 0; e < len; e++)
 		out->u[e] = ulp_of(&s->ulp, y[e]);
@@ -34,8 +35,12 @@ static void take_block(const struct fit *s, size_t at, size_t len, struct block 
 		out->t[e] = ((double)y[e] - o[e]) * use[e];
 	}
 	for (size_t i = 0; i < s->k; i++)
-		for (size_t e = 0; e < len; e++)
+		for (size_t e = 0; e < len; e++) {
 			out->z[i][e] = ((double)s->v[i][at + e] - o[e]) * use[e];
+			differ[e] = out->z[i][e] != 0 ? 1 : differ[e];
+		}
+	for (size_t e = 0; e < len; e++)
+		out->u[e] *= differ[e];
 	out->n = n;
 }
 
