@@ -11,11 +11,11 @@
 
 #include <string.h>
 
-enum { HALF = MATRIX_MAX / 2 };
+enum { HALF = MATRIX_MAX / 2, PARTS = 2 * SPECTRAL_SLOTS };
 
 struct part_basis {
 	uint32_t slot;
-	size_t h, r, c;
+	size_t which, h, r, c;		/* of the slot's blocks; sizes */
 	double s[HALF];		/* singular values of x - p */
 	double *u, *v;		/* h x r, h x c */
 };
@@ -24,7 +24,7 @@ struct step_basis {
 	struct arena arena;
 	uint32_t p, x;
 	size_t side, n;
-	struct part_basis part[SPECTRAL_SLOTS];
+	struct part_basis part[PARTS];
 };
 
 /* The part of the spectrum with x's own: the lower half, or, when nothing but rounding is there, the few values
@@ -62,16 +62,17 @@ static double rounding_of(const struct fam *f, const struct step_basis *b, uint3
 	return looked ? sum / (double)looked * (double)n : 0;
 }
 
-static bool make_part(struct step_basis *b, struct part_basis *p, const struct fam *f, uint32_t slot, struct submatrix *m)
+static bool make_part(struct step_basis *b, struct part_basis *p, const struct fam *f, uint32_t slot,
+		      size_t which, struct submatrix *m)
 {
 	const struct slot *s = &f->v.slot[slot];
 	double g[MATRIX_MAX * MATRIX_MAX], w[MATRIX_MAX];
 	size_t from;
-	submatrix_square(m, fam_x(f, b->x, slot), fam_x(f, b->p, slot), s->nr, s->nc, b->side);
+	submatrix_square(m, fam_x(f, b->x, slot), fam_x(f, b->p, slot), s->nr, s->nc, b->side, which);
 	matrix_abt(m->v, m->v, m->r, m->c, g);
 	if (!matrix_eigen(g, m->r, w, true) || !(w[m->r - 1] > 0))
 		return false;
-	*p = (struct part_basis){.slot = slot, .r = m->r, .c = m->c};
+	*p = (struct part_basis){.slot = slot, .which = which, .r = m->r, .c = m->c};
 	p->h = choose_part(w, m->r, rounding_of(f, b, slot, m->r * m->c), &from);
 	p->u = arena_array(&b->arena, p->h * m->r + 1, sizeof *p->u);
 	p->v = arena_array(&b->arena, p->h * m->c + 1, sizeof *p->v);
@@ -104,8 +105,10 @@ struct step_basis *step_basis_new(const struct fam *f, uint32_t p, uint32_t x, s
 	fam_fresh(f, p, x, fresh);
 	uint32_t slot[SPECTRAL_SLOTS];
 	size_t n = spectral_slots(f, p, x, x, fresh, slot);
-	for (size_t i = 0; i < n; i++)
-		b->n += make_part(b, &b->part[b->n], f, slot[i], m);
+	for (size_t which = 0; which < SQUARES_MAX; which++)	/* one block of each slot before a second of any */
+		for (size_t i = 0; i < n && b->n < PARTS; i++)
+			if (which < submatrix_squares(f->v.slot[slot[i]].nr, f->v.slot[slot[i]].nc, side))
+				b->n += make_part(b, &b->part[b->n], f, slot[i], which, m);
 	return b;
 }
 
@@ -153,9 +156,7 @@ static const struct spread
 	below_same = {{0.30, 0.52}, {0.10, 0.15}, 0.3},		/* on the same */
 	below_run = {{0.20, 0.20}, {0.09, 0.10}, 0.4},		/* the next checkpoint of a run */
 	beside_other = {{0.10, 0.32}, {0.071, 0.22}, 0.85},
-	beside_same = {{0.49, 0.82}, {0.14, 0.10}, 0.5},
-	below_tokenless = {{0.02, -0.1}, {0.22, 0.35}, 0.75},
-	beside_tokenless = {{0, 0.06}, {0.20, 0.19}, 0.5};
+	beside_same = {{0.49, 0.82}, {0.14, 0.10}, 0.5};
 
 /* Log density of x; var: of the measurement of x.low. The tail is heavy. */
 static double log_density(const struct cosines *x, const struct spread *s, double var)
@@ -178,19 +179,23 @@ static double odds_of(const struct between *b, struct lengths all, bool made, bo
 	struct cosines siblings = {b->share / b->ratio, (1 + b->along * all.onward) / all.ratio};
 	double units = log(b->ratio * all.ratio) - log(b->onward * all.onward);
 	double vo = e2 / (b->onward * b->onward) + places, vs = e2 / (b->ratio * b->ratio) + places;
-	if (!tokens)	/* no language whose drift runs would share; small matrices of few directions */
-		return units + log_density(&onward, &below_tokenless, vo) -
-		       log_sum(log_density(&siblings, &beside_tokenless, vs), made ? 1 : -INFINITY);
+	if (!tokens) {	/* no language whose drift runs would share: siblings' cosine is 0 to a tenth */
+		double odds = 2.9 * siblings.low / sqrt(vs + 0.01) - 8.2;
+		return made ? fmin(odds, 4) : odds;
+	}
 	double below = log_sum(log(0.86) + log_density(&onward, &below_other, vo),
 			       log(0.10) + log_density(&onward, &below_same, vo));
 	below = log_sum(below, log(0.04) + log_density(&onward, &below_run, vo));
 	double beside = log_sum(log(0.9) + log_density(&siblings, &beside_other, vs),
 				log(0.1) + log_density(&siblings, &beside_same, vs));
-	return units + below - log_sum(beside, made ? 1 : -INFINITY);
+	if (made)
+		return units + below - log_sum(beside, 1);
+	/* what the densities leave: all of x's own is in its descendants; a larger step along the same drift has more */
+	return units + below - beside - 34 * fmax(1 - b->share, 0) - 3.8 * fmax(b->share - 1.5, 0) - 5 * b->along;
 }
 
 /* Sums over the blocks, and the coefficients of y - p relative to those of x - p. */
-struct coefficients { double each[SPECTRAL_SLOTS * HALF], own, step, onward; size_t n, block; };
+struct coefficients { double each[PARTS * HALF], own, step, onward; size_t n, block; };
 
 static bool take_coefficients(const struct fam *f, const struct step_basis *b, uint32_t y, const bool *fresh,
 			      struct coefficients *o)
@@ -203,7 +208,7 @@ static bool take_coefficients(const struct fam *f, const struct step_basis *b, u
 		double d[HALF], scale = 1 / (s->rms * s->rms);
 		if (!py || fresh[p->slot])
 			continue;
-		submatrix_square(m, py, fam_x(f, b->p, p->slot), s->nr, s->nc, b->side);
+		submatrix_square(m, py, fam_x(f, b->p, p->slot), s->nr, s->nc, b->side, p->which);
 		double energy = block(p, m, d), gone = energy;
 		o->block += p->h * p->h;
 		for (size_t i = 0; i < p->h; i++) {

@@ -194,12 +194,14 @@ static void attach(struct fam *f, struct tree *t, uint32_t y, uint32_t parent)
 	}
 }
 
-/* Log odds of its side of the tree: among several children siblings outnumber chains; a lone child counts for more
- * only when much is below it. */
-static double attachment(double weight, bool several)
+/* Log odds, before looking, that a model below p is below a certain child of p: own, below: weights of p and of that
+ * child's side. Fitted with those of between.c, each of eleven lakes told by the others; beyond ten children as in
+ * preferential attachment. Without a vocabulary the look itself was fitted with them. */
+static double attachment(const struct fam *f, double own, double below)
 {
-	double l = log(weight);
-	return several ? fmin(l, -1) : l > 0 ? fmin(fmax(0, l - 1), 1.5) : l;
+	if (f->head_slot == SIZE_MAX)
+		return 0;
+	return 5.4 - 3 * log(fmin(own, 10)) - log(fmax(own, 10) / 10) + 0.9 * log(below);
 }
 
 /* The likeliest of x[0..k), nearest first, for y to be below, seen from p; UINT32_MAX when none is likely. prior:
@@ -209,12 +211,11 @@ static uint32_t likeliest(const struct fam *f, struct tree *t, uint32_t p, uint3
 {
 	uint32_t best = UINT32_MAX;
 	double top = 0, own = attached ? weight_of(t, p) : 1;
-	bool several = own > 2 || f->head_slot == SIZE_MAX;
 	struct between look[TRIED];
 	looks_at(t->looks, p, x, k, y, t->near, look);
 	for (size_t i = 0; i < k; i++) {
 		struct between b = look[i];
-		b.odds += attached ? attachment(weight_below(t, x[i]) / own, several) : prior;
+		b.odds += attached ? attachment(f, own, weight_below(t, x[i])) : prior;
 		if (b.values && b.odds > (best == UINT32_MAX ? 0 : top + NEARER)) {
 			top = b.odds;
 			best = x[i];

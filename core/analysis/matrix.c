@@ -360,15 +360,16 @@ bool matrix_solve(double *a, double *b, size_t n)
 	return true;
 }
 
-static void difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t r, size_t c)
+static void difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t r, size_t c, size_t which)
 {
 	bool turn = r > c;
 	m->r = turn ? c : r;
 	m->c = turn ? r : c;
+	size_t row = nr > nc ? which : 0, col = which - row;
 	for (size_t i = 0; i < r; i++) {
-		size_t at = i * nr / r * nc;
+		size_t at = (i * nr / r + row) * nc;
 		for (size_t j = 0; j < c; j++) {
-			size_t k = at + j * nc / c;
+			size_t k = at + j * nc / c + col;
 			double d = (double)x[k] - (double)(y ? y[k] : 0);
 			m->v[turn ? j * m->c + i : i * m->c + j] = d;
 		}
@@ -378,14 +379,33 @@ static void difference(struct submatrix *m, const float *x, const float *y, uint
 void submatrix_difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side)
 {
 	side = side > MATRIX_MAX ? MATRIX_MAX : side;
-	difference(m, x, y, nr, nc, nr < side ? nr : side, nc < side ? nc : side);
+	difference(m, x, y, nr, nc, nr < side ? nr : side, nc < side ? nc : side, 0);
 }
 
-void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side)
+/* Rows and columns of nearly square blocks: the longer side is at most a quarter longer. */
+static void square(uint32_t nr, uint32_t nc, size_t side, size_t *r, size_t *c)
 {
 	side = side > MATRIX_MAX ? MATRIX_MAX : side;
-	size_t r = nr < side ? nr : side, c = nc < side ? nc : side, low = r < c ? r : c, wide = low + low / 4;
-	difference(m, x, y, nr, nc, r < wide ? r : wide, c < wide ? c : wide);
+	*r = nr < side ? nr : side;
+	*c = nc < side ? nc : side;
+	size_t low = *r < *c ? *r : *c, wide = low + low / 4;
+	*r = *r < wide ? *r : wide;
+	*c = *c < wide ? *c : wide;
+}
+
+size_t submatrix_squares(uint32_t nr, uint32_t nc, size_t side)
+{
+	size_t r, c;
+	square(nr, nc, side, &r, &c);
+	size_t n = nr > nc ? (c == nc ? nr / r : 1) : (r == nr ? nc / c : 1);
+	return n < SQUARES_MAX ? n : SQUARES_MAX;
+}
+
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side, size_t which)
+{
+	size_t r, c;
+	square(nr, nc, side, &r, &c);
+	difference(m, x, y, nr, nc, r, c, which);
 }
 
 void submatrix_spectra(const struct submatrix *m, size_t n, double (*w)[MATRIX_MAX], bool *ok)

@@ -27,8 +27,11 @@ bool matrix_solve(double *a, double *b, size_t n);
  * side, evenly spaced. r <= c after. */
 struct submatrix { size_t r, c; double v[MATRIX_MAX * MATRIX_MAX]; };
 void submatrix_difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side);
-/* The same, not wider than 5/4 of its height: the spectrum of a nearly square matrix of noise goes down to 0. */
-void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side);
+/* The same, not wider than 5/4 of its height: the spectrum of a nearly square matrix of noise goes down to 0. A longer
+ * grid has several such blocks, beside each other; which: of submatrix_squares, at most SQUARES_MAX. */
+enum { SQUARES_MAX = 4 };
+size_t submatrix_squares(uint32_t nr, uint32_t nc, size_t side);
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side, size_t which);
 
 /* Singular values squared, ascending, of m (r of them); false when they do not converge or are not finite. */
 bool submatrix_spectrum(const struct submatrix *m, double *w);
