@@ -190,7 +190,7 @@ static double odds_of(const struct between *b, struct lengths all, bool made, bo
 				log(0.1) + log_density(&siblings, &beside_same, vs));
 	if (made)
 		return units + below - log_sum(beside, 1);
-	/* what the densities leave: all of x's own is in its descendants; a larger step along the same drift has more */
+	/* what the densities leave: all of x's own is in its descendants; a larger step along its drift has more */
 	return units + below - beside - 34 * fmax(1 - b->share, 0) - 3.8 * fmax(b->share - 1.5, 0) - 5 * b->along;
 }
 

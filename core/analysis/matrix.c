@@ -360,7 +360,8 @@ bool matrix_solve(double *a, double *b, size_t n)
 	return true;
 }
 
-static void difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t r, size_t c, size_t which)
+static void difference(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc,
+		       size_t r, size_t c, size_t which)
 {
 	bool turn = r > c;
 	m->r = turn ? c : r;
@@ -401,7 +402,8 @@ size_t submatrix_squares(uint32_t nr, uint32_t nc, size_t side)
 	return n < SQUARES_MAX ? n : SQUARES_MAX;
 }
 
-void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side, size_t which)
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side,
+		      size_t which)
 {
 	size_t r, c;
 	square(nr, nc, side, &r, &c);

@@ -31,7 +31,8 @@ void submatrix_difference(struct submatrix *m, const float *x, const float *y, u
  * grid has several such blocks, beside each other; which: of submatrix_squares, at most SQUARES_MAX. */
 enum { SQUARES_MAX = 4 };
 size_t submatrix_squares(uint32_t nr, uint32_t nc, size_t side);
-void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side, size_t which);
+void submatrix_square(struct submatrix *m, const float *x, const float *y, uint32_t nr, uint32_t nc, size_t side,
+		      size_t which);
 
 /* Singular values squared, ascending, of m (r of them); false when they do not converge or are not finite. */
 bool submatrix_spectrum(const struct submatrix *m, double *w);

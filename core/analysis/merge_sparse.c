@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BASES = 3, BINS = 240, EXPERTS = 4, SCREEN = 4, BLOCK = 256 };
+enum { BASES = 4, BINS = 240, EXPERTS = 4, SCREEN = 4, BLOCK = 256 };
 static const double top_ratio = 3.0, need = 0.85, sharp = 24;	/* steps that a difference must span for its ratio to be sharp */
 
 struct sparse {
@@ -299,12 +299,20 @@ int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool 
 		return -ENOMEM;
 	double score[BASES];
 	size_t b[BASES], n = bases(m, y, b, score);
-	for (size_t i = 0; i < n; i++) {	/* the one that shares most first: more experts explain more, also from a wrong base */
+	/* the one that shares most first; three experts may stand before the base; more experts explain more, also from a
+	 * wrong base */
+	for (size_t i = 0; i < n; i++) {
 		if (score[i] > 0.9)		/* of the rest, a tenth at least must be there for the certificate */
 			continue;
 		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .without = without, .told = told}, ties = s;
+		double got = add_experts(&s, buf), as_ties = 0;
 		ties.ties = true;
-		double got = add_experts(&s, buf), as_ties = s.n ? add_experts(&ties, buf) : 0;
+		ties.n = s.n > 0;		/* the first is the same */
+		ties.x[0] = s.x[0];
+		ties.k[0] = s.k[0];
+		ties.w[0] = 1;
+		if (ties.n)
+			as_ties = add_experts(&ties, buf);
 		if (fmax(got, as_ties) > need) {
 			describe(as_ties > got ? &ties : &s, fmax(got, as_ties), out);
 			return 1;

@@ -482,6 +482,66 @@ static void adapters_of_a_run(void **state)
 	}
 }
 
+/* One parent is the other with one kind of matrix changed, as by a LoRA: most values of the merge are exact. */
+static void a_merge_with_its_near_twin(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 2, 0.01f), c = step(&k, b, 0, 0), m = step(&k, b, 0, 0);
+	step(&k, a, 4, 0.01f);
+	for (size_t i = 0; i < k.s[c].n_parts; i++) {
+		struct sigpart *p = &k.s[c].parts[i];
+		uint64_t state2 = i;
+		for (size_t j = 0; !strcmp(p->role, "attn.q") && j < (size_t)p->nr * p->nc; j++)
+			p->v[j] += 0.01f * made_normal(&state2);
+	}
+	made_finish(&k.s[c]);
+	for (size_t i = 0; i < k.s[m].n_parts; i++)
+		for (size_t j = 0; j < (size_t)k.s[m].parts[i].nr * k.s[m].parts[i].nc; j++)
+			k.s[m].parts[i].v[j] = 0.4f * k.s[b].parts[i].v[j] + 0.6f * k.s[c].parts[i].v[j];
+	made_finish(&k.s[m]);
+	run(&k, 0);
+	expect(&k, m, b, RELATION_MERGE);
+	expect(&k, m, c, RELATION_MERGE);
+	assert_true(fabs(edge(&k, m, b)->weight - 0.4) < 0.01);
+	done(&k);
+}
+
+/* TIES of three at density 0.6, weights 0.5, 0.3 and 0.2: values in which two or three survive are the rule. */
+static void a_ties_merge_of_three(void **state)
+{
+	(void)state;
+	static const float w[] = {0.5f, 0.3f, 0.2f};
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), x[3] = {step(&k, a, 2, 0.02f), step(&k, a, 3, 0.02f), step(&k, a, 4, 0.02f)};
+	uint32_t m = step(&k, a, 0, 0);
+	step(&k, a, 5, 0.02f);
+	for (size_t i = 0; i < k.s[m].n_parts; i++) {
+		struct sigpart *p = &k.s[m].parts[i];
+		for (size_t j = 0; j < (size_t)p->nr * p->nc; j++) {
+			float sum = 0, weights = 0, elected = 0, d[3];
+			for (size_t t = 0; t < 3; t++) {
+				d[t] = k.s[x[t]].parts[i].v[j] - p->v[j];
+				d[t] = fabsf(d[t]) > 0.0105f ? d[t] : 0;
+				elected += w[t] * d[t];
+			}
+			for (size_t t = 0; t < 3; t++)
+				if (d[t] * elected > 0) {
+					sum += w[t] * d[t];
+					weights += w[t];
+				}
+			p->v[j] += weights > 0 ? sum / weights : 0;
+		}
+	}
+	made_finish(&k.s[m]);
+	run(&k, 0);
+	for (size_t t = 0; t < 3; t++) {
+		expect(&k, m, x[t], RELATION_MERGE);
+		assert_true(fabs(edge(&k, m, x[t])->weight - w[t]) < 0.02);
+	}
+	done(&k);
+}
+
 static void merges_and_their_weights(void **state)
 {
 	(void)state;
@@ -676,6 +736,7 @@ int main(void)
 		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(tables_and_budgets),
 		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
 		cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(a_merge_with_its_near_twin), cmocka_unit_test(a_ties_merge_of_three),
 		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};
