@@ -361,7 +361,7 @@ struct searching {
 	const struct fam *f;
 	const struct mix *x;
 	struct merge *all;
-	bool *merged;		/* found to be merges, NULL in the first round */
+	bool *merged;		/* found to be merges; NULL: none */
 	bool sparse;
 };
 
@@ -387,7 +387,7 @@ static int search_job(void *arg, size_t y)
 	if (!j->sparse) {
 		rc = search(j->f, j->x, y, j->merged, &m, &found);
 	} else {	/* originals explain more than what was mixed of them; a mixture may be an expert all the same */
-		rc = merge_sparse(j->f, j->x, y, j->merged, &m);
+		rc = j->merged ? merge_sparse(j->f, j->x, y, j->merged, &m) : 0;
 		rc = rc ? rc : merge_sparse(j->f, j->x, y, NULL, &m);
 		found = rc > 0;
 		rc = MIN(rc, 0);
@@ -408,9 +408,11 @@ static int search_round(struct searching *j, bool sparse)
 
 static void mark_merged(struct searching *j, bool *merged)
 {
-	for (size_t i = 0; i < j->x->n; i++)
+	j->merged = NULL;
+	for (size_t i = 0; i < j->x->n; i++) {
 		merged[i] = j->all[i].n > 0;
-	j->merged = merged;
+		j->merged = merged[i] ? merged : j->merged;
+	}
 }
 
 /* Merges of merges are sums of the same parents: where the originals explain one too, they are told. */
@@ -421,7 +423,7 @@ static int search_all(struct fam *f, const struct mix *x, struct merge *all)
 	int rc = merged ? search_round(&job, false) : -ENOMEM;
 	for (int sparse = 0; sparse < 2 && !rc; sparse++) {
 		mark_merged(&job, merged);
-		rc = search_round(&job, sparse);
+		rc = sparse || job.merged ? search_round(&job, sparse) : 0;
 	}
 	for (size_t i = 0; i < x->n && !rc; i++)
 		rc = all[i].n ? record(f, &all[i]) : 0;
