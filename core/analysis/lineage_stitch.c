@@ -159,7 +159,9 @@ static bool choose(const struct fam *f, const struct units *us, struct cover *c,
 					has = has || (x->member == m && x->role == c[i].u->role && may_give(f, c[i].u, x, type));
 				sum += has ? c[i].weights : 0;
 			}
-			if (sum > most) {
+			/* what a copy still has of its original was taken from the original */
+			if (sum > most || (sum > 0 && sum == most && f->node[who].state == NODE_DERIVED &&
+					   f->node[m].state != NODE_DERIVED)) {
 				most = sum;
 				who = m;
 			}

@@ -592,6 +592,31 @@ static void stitches_are_traced(void **state)
 	done(&k);
 }
 
+/* A last norm that a pruned copy still has was taken from the model, not from the copy. */
+static void stitches_name_originals(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), pruned = step(&k, a, 4, 0.02f), b = step(&k, a, 2, 0.01f), c = step(&k, a, 3, 0.012f),
+		 d = step(&k, a, 4, 0.02f), s = step(&k, b, 0, 0);
+	for (size_t i = 0; i < k.s[s].n_parts; i++) {
+		struct sigpart *p = &k.s[s].parts[i], *q = &k.s[pruned].parts[i];
+		size_t n = (size_t)p->nr * p->nc;
+		if (p->layer >= 2 || !strcmp(p->role, "norm.final"))
+			memcpy(p->v, k.s[p->layer >= 2 ? c : d].parts[i].v, n * sizeof *p->v);
+		for (size_t j = 0; q->nc > 1 && q->layer >= 0 && j < n; j++)
+			q->v[j] = fabsf(q->v[j]) < 0.03f ? 0 : q->v[j];
+	}
+	made_finish(&k.s[s]);
+	made_finish(&k.s[pruned]);
+	run(&k, 0);
+	expect(&k, pruned, d, RELATION_PRUNED);
+	expect(&k, s, b, RELATION_STITCH);
+	expect(&k, s, c, RELATION_STITCH);
+	expect(&k, s, d, RELATION_STITCH);
+	done(&k);
+}
+
 static void bad_members_harm_nobody(void **state)
 {
 	(void)state;
@@ -737,7 +762,8 @@ int main(void)
 		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
 		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(a_merge_with_its_near_twin), cmocka_unit_test(a_ties_merge_of_three),
-		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
+		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(stitches_name_originals),
+		cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
