@@ -169,7 +169,7 @@ double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_
 	for (size_t q = 0; q < x->n_slots; q++) {
 		size_t slot = x->slot[q];
 		const float *va = fam_x(f, x->who[a], slot), *vb = fam_x(f, x->who[b], slot), *vy = fam_x(f, y, slot);
-		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0;
+		double dd = 0, db = 0, bb = 0, yd = 0, yb = 0, yy = 0, uu = 0;
 		ulp_table(&ulp, (enum dtype)fam_part(f, y, slot)->dtype);
 		/* y - b = w (a - b) + v b: the same plane, without cancellation */
 		for (size_t e0 = 0; e0 < f->v.slot[slot].n; e0 += BLOCK) {
@@ -181,7 +181,7 @@ double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_
 				z[e] = va[e0 + e] - v[e];
 				t[e] = vy[e0 + e] - v[e];
 			}
-			floor += lanes_dot_double(u, u, len) / 12;
+			uu += lanes_dot_double(u, u, len);
 			dd += lanes_dot_double(z, z, len);
 			db += lanes_dot_double(z, v, len);
 			bb += lanes_dot_double(v, v, len);
@@ -190,6 +190,7 @@ double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_
 			yy += lanes_dot_double(t, t, len);
 		}
 		double det = dd * bb - db * db;
+		floor += dd > 0 ? uu / 12 : 0;	/* of two equal tensors the child has the values, without rounding */
 		if (!(det > 1e-12 * dd * bb)) {
 			rss += yy;
 			continue;

@@ -561,6 +561,37 @@ static void merges_and_their_weights(void **state)
 	done(&k);
 }
 
+/* SLERP of a model with its own merged LoRA: most tensors are equal in both, and exact in the child. */
+static void slerp_with_an_own_lora(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t a = base(&k, 1), b = step(&k, a, 0, 0), m, other = step(&k, a, 3, 0.01f);
+	add_low_rank(&k.s[b], 7, 0.01f);
+	m = step(&k, a, 0, 0);
+	for (size_t i = 0; i < k.s[m].n_parts; i++) {
+		const float *x = k.s[a].parts[i].v, *y = k.s[b].parts[i].v;
+		size_t n = (size_t)k.s[m].parts[i].nr * k.s[m].parts[i].nc;
+		double xx = 0, xy = 0, yy = 0;
+		for (size_t j = 0; j < n; j++) {
+			xx += (double)x[j] * x[j];
+			xy += (double)x[j] * y[j];
+			yy += (double)y[j] * y[j];
+		}
+		double o = acos(fmin(xy / sqrt(xx * yy), 1));
+		for (size_t j = 0; j < n && o > 0.01; j++)
+			k.s[m].parts[i].v[j] = (float)((sin(0.6 * o) * x[j] + sin(0.4 * o) * y[j]) / sin(o));
+	}
+	made_finish(&k.s[m]);
+	run(&k, 0);
+	expect(&k, b, a, RELATION_LORA);
+	expect(&k, m, a, RELATION_MERGE);
+	expect(&k, m, b, RELATION_MERGE);
+	assert_null(edge(&k, m, other));
+	assert_true(fabs(edge(&k, m, a)->weight - 0.6) < 0.01 && fabs(edge(&k, m, b)->weight - 0.4) < 0.01);
+	done(&k);
+}
+
 static void stitches_are_traced(void **state)
 {
 	(void)state;
@@ -762,7 +793,8 @@ int main(void)
 		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
 		cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(a_merge_with_its_near_twin), cmocka_unit_test(a_ties_merge_of_three),
-		cmocka_unit_test(stitches_are_traced), cmocka_unit_test(stitches_name_originals),
+		cmocka_unit_test(slerp_with_an_own_lora), cmocka_unit_test(stitches_are_traced),
+		cmocka_unit_test(stitches_name_originals),
 		cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
 		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
 	};
