@@ -191,7 +191,7 @@ static double odds_of(const struct between *b, struct lengths all, bool made, bo
 	if (made)
 		return units + below - log_sum(beside, 1);
 	/* what the densities leave: all of x's own is in its descendants; a larger step along its drift has more */
-	return units + below - beside - 34 * fmax(1 - b->share, 0) - 3.8 * fmax(b->share - 1.5, 0) - 5 * b->along;
+	return units + below - beside - 34 * fmax(1 - b->share - b->allowance, 0) - 3.8 * fmax(b->share - 1.5, 0) - 5 * b->along;
 }
 
 /* Sums over the blocks, and the coefficients of y - p relative to those of x - p. */
@@ -246,6 +246,7 @@ struct between step_between(const struct fam *f, const struct step_basis *b, uin
 	out.along = pair_step_cosine(f, b->p, b->x, b->x, y, fresh, &all.onward);
 	all.onward = fmax(all.onward, 1e-3);
 	all.ratio = sqrt(fmax(1 + all.onward * all.onward + 2 * out.along * all.onward, 1e-6));
+	out.allowance = f->large ? 2 * out.error : 0;
 	out.odds = odds_of(&out, all, f->node[b->x].state != NODE_TRUNK, f->head_slot != SIZE_MAX);
 	out.odds += frozen_odds(f, b->p, b->x, y);
 	return out;

@@ -19,6 +19,7 @@ uint32_t step_basis_from(const struct step_basis *b);	/* p */
 struct between {
 	double share;		/* median over the basis of the coefficients of y - p, relative to those of x - p */
 	double error;		/* its standard error */
+	double allowance;	/* by how much the share may fall short for few spectra alone, in a large family */
 	double ratio;		/* length of y - p in that part of the space, over that of x - p */
 	double onward;		/* the same of y - x */
 	double along;		/* cosine of x - p and y - x over everything */

@@ -31,6 +31,7 @@ enum { LANES = 8 };
 LANES_REDUCE(lanes_dot, double, u * v)
 LANES_REDUCE(lanes_dot_float, float, u * v)
 LANES_REDUCE(lanes_distance2, double, (u - v) * (u - v))
+LANES_REDUCE(lanes_distance2_float, float, (u - v) * (u - v))
 LANES_REDUCE(lanes_norms2, double, u * u + v * v)
 
 /* The sum of the values from lo to hi, and how many they are. */

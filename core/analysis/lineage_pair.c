@@ -63,7 +63,18 @@ size_t spectral_slots(const struct fam *f, uint32_t a, uint32_t b, uint32_t c, c
 	return n;
 }
 
-double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
+static const double LORA_GAP = 3;
+
+/* A gap anywhere but among the smallest, where noise has them too. */
+static bool has_gap(const double *w, size_t r)
+{
+	for (size_t k = r / 4; k + 1 < r; k++)
+		if (w[k + 1] > LORA_GAP * LORA_GAP * fmax(w[k], 1e-300))
+			return true;
+	return false;
+}
+
+double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side, bool *full_rank)
 {
 	uint32_t slot[SPECTRAL_SLOTS];
 	cleanup_free bool *fresh = mem_array(f->v.slots + 1, sizeof *fresh);
@@ -74,7 +85,7 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 	if (!m)
 		return NAN;
 	double sum = 0, most = 0, w[SPECTRAL_SLOTS][MATRIX_MAX];
-	bool ok[SPECTRAL_SLOTS];
+	bool ok[SPECTRAL_SLOTS], gap = false;
 	for (size_t k = 0; k < n; k++)
 		submatrix_difference(&m[k], fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), f->v.slot[slot[k]].nr, f->v.slot[slot[k]].nc, side);
 	submatrix_spectra(m, n, w, ok);
@@ -87,10 +98,13 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side)
 		for (size_t i = 0; i < half; i++)
 			low += fmax(w[k][i], 0);
 		double d = low / (s->rms * s->rms * (double)(m[k].r * m[k].c));
+		gap |= has_gap(w[k], m[k].r);
 		sum += d;
 		most = fmax(most, d);
 		used++;
 	}
+	if (full_rank)
+		*full_rank = used > 0 && !gap;
 	if (!used)
 		return NAN;
 	return (sum + (double)anew * most) / (double)(used + anew) * (1 + (double)anew);
@@ -132,8 +146,6 @@ double pair_l2(const struct fam *f, uint32_t a, uint32_t b)
 	}
 	return n ? sqrt(d2 / (double)n) : 1;
 }
-
-static const double LORA_GAP = 3;
 
 /* Of the singular values squared of one slot's update, ascending: where the largest gap lies. */
 struct gap { double gap, energy; uint32_t rank; };

@@ -10,8 +10,9 @@
 enum { SPECTRAL_SLOTS = 12 };
 
 /* Mean over slots of the energy in the lower half of the spectrum of a - b, relative to the weights; slots drawn
- * anew count against the pair. NAN when nothing can be compared. */
-double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side);
+ * anew count against the pair. NAN when nothing can be compared. *full_rank (NULL: not asked): no slot's spectrum has
+ * the gap that an update of low rank leaves. */
+double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side, bool *full_rank);
 
 /* Up to SPECTRAL_SLOTS of the tree's slots that a, b and c have and that are not fresh (NULL: all), evenly. Returns
  * how many. */

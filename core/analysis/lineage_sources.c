@@ -3,6 +3,7 @@
 #include "core/analysis/lineage_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static double relative(const float *x, const float *y, size_t n)
@@ -50,15 +51,31 @@ static int edge_sources(struct fam *f, const struct lineage_edge *d, uint32_t c,
 	return 0;
 }
 
+struct place { uint32_t model, member; };
+
+static int cmp_place(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+	return (x->model > y->model) - (x->model < y->model);
+}
+
+static uint32_t member_of(const struct place *at, size_t n, uint32_t model)
+{
+	const struct place key = {model, 0}, *found = bsearch(&key, at, n, sizeof *at, cmp_place);
+	return found ? found->member : UINT32_MAX;
+}
+
 int sources_find(struct fam *f, struct err *e)
 {
+	cleanup_free struct place *at = mem_array(f->n + 1, sizeof *at);
+	if (!at)
+		return err_nomem(e);
+	for (uint32_t m = 0; m < f->n; m++)
+		at[m] = (struct place){f->member[m], m};
+	qsort(at, f->n, sizeof *at, cmp_place);
 	for (size_t k = 0; k < f->out->n_edges; k++) {
 		const struct lineage_edge d = f->out->edges[k];
-		uint32_t c = UINT32_MAX, p = UINT32_MAX;
-		for (uint32_t m = 0; m < f->n; m++) {
-			c = f->member[m] == d.child ? m : c;
-			p = f->member[m] == d.parent ? m : p;
-		}
+		uint32_t c = member_of(at, f->n, d.child), p = member_of(at, f->n, d.parent);
 		if (c == UINT32_MAX || p == UINT32_MAX || d.relation == RELATION_RELATED || f->node[c].state == NODE_STITCH)
 			continue;
 		int rc = edge_sources(f, &d, c, p, e);

@@ -16,7 +16,7 @@
 
 enum { NEAR = 12, NEAR_FEW = 4, TRIED = 12, SIDE = 32, SIDE_FEW = 24, ROUNDS = 3 };
 static const double NEARER = 4;	/* what being nearer is worth among the likely ones, in log odds */
-struct choice { uint32_t who; double b50; };
+struct choice { uint32_t who; double b50; bool full_rank; };	/* full_rank: the update is, for sure */
 
 /* Distances to those from which the update is of low rank, INFINITY to others: what was asked so far. */
 struct low_rank { uint32_t who[8]; double distance[8]; size_t n; };
@@ -94,7 +94,7 @@ static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 	for (uint32_t i = 0; i < (near ? NEAR_KEPT : f->n) && (!near || (near[i] != UINT32_MAX && n < most)); i++) {
 		uint32_t p = near ? near[i] : i;
 		if (can_be_parent(f, p, y) && earlier(f, p, y))
-			c[n++] = (struct choice){p, 0};
+			c[n++] = (struct choice){p, 0, false};
 	}
 	if (n > most) {
 		for (size_t i = 0; i < n; i++)
@@ -104,9 +104,10 @@ static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 	}
 	out->n = 0;
 	for (size_t i = 0; i < n; i++) {
-		double d = pair_b50(f, y, c[i].who, f->large ? SIDE_FEW : SIDE);
+		bool full_rank = false;
+		double d = pair_b50(f, y, c[i].who, f->large ? SIDE_FEW : SIDE, f->large ? &full_rank : NULL);
 		if (!isnan(d))
-			out->c[out->n++] = (struct choice){c[i].who, d};
+			out->c[out->n++] = (struct choice){c[i].who, d, full_rank};
 	}
 	qsort(out->c, out->n, sizeof *out->c, cmp_choice);
 	return 0;
@@ -195,13 +196,13 @@ static void attach(struct fam *f, struct tree *t, uint32_t y, uint32_t parent)
 }
 
 /* Log odds, before looking, that a model below p is below a certain child of p: own, below: weights of p and of that
- * child's side. Fitted with those of between.c, each of eleven lakes told by the others; beyond ten children as in
- * preferential attachment. Without a vocabulary the look itself was fitted with them. */
+ * child's side. Fitted with those of between.c, each of eleven lakes told by the others; no further beyond ten children:
+ * in a fan of hundreds a child's own is seen as clearly. Without a vocabulary the look itself was fitted with them. */
 static double attachment(const struct fam *f, double own, double below)
 {
 	if (f->head_slot == SIZE_MAX)
 		return 0;
-	return 5.4 - 3 * log(fmin(own, 10)) - log(fmax(own, 10) / 10) + 0.9 * log(below);
+	return 5.4 - 3 * log(fmin(own, 10)) + 0.9 * log(below);
 }
 
 /* The likeliest of x[0..k), nearest first, for y to be below, seen from p; UINT32_MAX when none is likely. prior:
@@ -283,7 +284,7 @@ static uint32_t low_rank_base(const struct fam *f, struct low_rank *known, uint3
 	uint32_t best = UINT32_MAX;
 	double least = INFINITY;
 	for (size_t i = 0; i < n && i < 4 && c[i].b50 <= 16 * c[0].b50; i++) {
-		if (f->node[c[i].who].state != NODE_TRUNK)
+		if (f->node[c[i].who].state != NODE_TRUNK || c[i].full_rank)
 			continue;
 		size_t k = 0;
 		while (k < known->n && known->who[k] != c[i].who)

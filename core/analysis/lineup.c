@@ -55,6 +55,8 @@ static const struct sigpart *majority(const struct entry *en, size_t n)
 		size_t k = 0;
 		for (size_t j = 0; j < n; j++)
 			k += en[j].p->grid == en[i].p->grid;
+		if (2 * k > n)		/* no other has as many */
+			return en[i].p;
 		if (k > most || (k == most && en[i].p->grid < best->grid)) {
 			most = k;
 			best = en[i].p;

@@ -1,7 +1,7 @@
 /* Nearest members of a large family. */
 #include "core/analysis/near.h"
 
-#include "core/analysis/matrix.h"
+#include "core/analysis/lanes.h"
 
 #include <errno.h>
 #include <math.h>
@@ -46,19 +46,14 @@ static void insert(uint32_t *who, float *d, size_t *n, uint32_t m, float v)
 	who[at] = m;
 }
 
+enum { STRIP = 64 };
+
 static float distance(const float *x, const float *y, size_t n, float stop)
 {
 	float d = 0;
-	for (size_t i = 0; i < n; i += 32) {
-		float part = 0;
-		size_t end = i + 32 < n ? i + 32 : n;
-		for (size_t k = i; k < end; k++)
-			part += (x[k] - y[k]) * (x[k] - y[k]);
-		d += part;
-		if (d > stop)
-			return INFINITY;
-	}
-	return d;
+	for (size_t i = 0; i < n && d <= stop; i += STRIP)
+		d += lanes_distance2_float(x + i, y + i, MIN(n - i, (size_t)STRIP));
+	return d > stop ? INFINITY : d;
 }
 
 static int near_job(void *arg, size_t m)
@@ -92,59 +87,60 @@ int near_find(struct fam *f, struct err *e)
 	return rc == -ECANCELED ? err_set(e, ECANCELED, "asked to stop") : rc;
 }
 
+static void difference(const float *x, const float *o, size_t n, double *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = (double)x[i] - o[i];
+}
+
+/* v less its part along the unit vector q. */
+static void without(double *v, const double *q, size_t n)
+{
+	double c = lanes_dot_double(q, v, n);
+	for (size_t i = 0; i < n; i++)
+		v[i] -= c * q[i];
+}
+
+/* The near one whose step from the nearest explains most of r; UINT32_MAX: none. */
+static uint32_t pick_next(const struct fam *f, const uint32_t *who, const double *r)
+{
+	const float *o = f->mini + who[0] * f->mini_len;
+	double best = 0, v[NEAR_VALUES + 1];
+	uint32_t pick = UINT32_MAX;
+	for (size_t k = 1; k < NEAR_KEPT && who[k] != UINT32_MAX; k++) {
+		difference(f->mini + who[k] * f->mini_len, o, f->mini_len, v);
+		double xy = lanes_dot_double(v, r, f->mini_len), xx = lanes_dot_double(v, v, f->mini_len);
+		if (xx > 0 && xy * xy / xx > best) {
+			best = xy * xy / xx;
+			pick = who[k];
+		}
+	}
+	return pick;
+}
+
 bool near_mixture(const struct fam *f, uint32_t y)
 {
 	enum { STEPS = 4 };
 	const uint32_t *who = f->near + (size_t)y * NEAR_KEPT;
 	const size_t len = f->mini_len;
-	double q[STEPS][NEAR_VALUES + 1], r[NEAR_VALUES + 1], first = 0, left = 0;
+	double q[STEPS][NEAR_VALUES + 1], r[NEAR_VALUES + 1];
 	if (who[0] == UINT32_MAX || len > NEAR_VALUES + 1)
 		return who[0] != UINT32_MAX;
-	const float *o = f->mini + who[0] * len, *t = f->mini + y * len;
-	for (size_t i = 0; i < len; i++) {
-		r[i] = (double)t[i] - o[i];
-		first += r[i] * r[i];
-	}
+	const float *o = f->mini + who[0] * len;
+	difference(f->mini + y * len, o, len, r);
+	double first = lanes_dot_double(r, r, len);
 	for (size_t s = 0; s < STEPS; s++) {
-		double best = 0, v[NEAR_VALUES + 1];
-		uint32_t pick = UINT32_MAX;
-		for (size_t k = 1; k < NEAR_KEPT && who[k] != UINT32_MAX; k++) {
-			const float *x = f->mini + who[k] * len;
-			double xy = 0, xx = 0;
-			for (size_t i = 0; i < len; i++) {
-				double d = (double)x[i] - o[i];
-				xy += d * r[i];
-				xx += d * d;
-			}
-			if (xx > 0 && xy * xy / xx > best) {
-				best = xy * xy / xx;
-				pick = who[k];
-			}
-		}
+		uint32_t pick = pick_next(f, who, r);
 		if (pick == UINT32_MAX)
 			break;
-		double norm = 0;
+		difference(f->mini + pick * len, o, len, q[s]);
+		for (size_t p = 0; p < s; p++)
+			without(q[s], q[p], len);
+		double norm = lanes_dot_double(q[s], q[s], len);
 		for (size_t i = 0; i < len; i++)
-			v[i] = (double)f->mini[pick * len + i] - o[i];
-		for (size_t p = 0; p < s; p++) {
-			double c = 0;
-			for (size_t i = 0; i < len; i++)
-				c += q[p][i] * v[i];
-			for (size_t i = 0; i < len; i++)
-				v[i] -= c * q[p][i];
-		}
-		for (size_t i = 0; i < len; i++)
-			norm += v[i] * v[i];
-		double c = 0;
-		for (size_t i = 0; i < len; i++) {
-			q[s][i] = norm > 0 ? v[i] / sqrt(norm) : 0;
-			c += q[s][i] * r[i];
-		}
-		for (size_t i = 0; i < len; i++)
-			r[i] -= c * q[s][i];
+			q[s][i] = norm > 0 ? q[s][i] / sqrt(norm) : 0;
+		without(r, q[s], len);
 	}
-	for (size_t i = 0; i < len; i++)
-		left += r[i] * r[i];
 	/* of a parent of many the mean of five children leaves a fifth */
-	return left < (f->large ? 0.15 : 0.85) * first;
+	return lanes_dot_double(r, r, len) < (f->large ? 0.15 : 0.85) * first;
 }

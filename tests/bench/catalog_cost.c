@@ -19,11 +19,13 @@
 
 static const struct made_model shape = {4, 32, DTYPE_BF16};
 
+enum { NORMALS = 1 << 16 };
+
 struct catalog {
 	uint32_t *family, *parent;
 	struct sketch *sketch;
 	size_t n, families;
-	float normal[1024];
+	float normal[NORMALS + 2048];	/* the embedding, the largest part, has 2048 values */
 };
 
 static double now(clockid_t clock)
@@ -33,8 +35,8 @@ static double now(clockid_t clock)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Add normal values from the table, six to a number. */
-static void add_step(const float *normal, struct signature *s, uint64_t seed, float scale)
+/* Add normal values from the first thousand of the table, six to a number: no two starts share any. */
+static void add_start(const float *normal, struct signature *s, uint64_t seed, float scale)
 {
 	for (size_t i = 0; i < s->n_parts; i++) {
 		struct sigpart *p = &s->parts[i];
@@ -47,6 +49,26 @@ static void add_step(const float *normal, struct signature *s, uint64_t seed, fl
 	}
 }
 
+/* Add normal values: a stretch of the table that follows from the seed and the part. */
+static void add_step(const float *normal, struct signature *s, uint64_t seed, float scale)
+{
+	for (size_t i = 0; i < s->n_parts; i++) {
+		struct sigpart *p = &s->parts[i];
+		size_t n = (size_t)p->nr * p->nc;
+		const float *from = normal + (hash_mix(seed + i) & (NORMALS - 1));
+		for (size_t k = 0; k < n; k++)
+			p->v[k] += scale * from[k];
+	}
+}
+
+/* To bf16 and back; all values are finite. */
+static float rounded(float x)
+{
+	union { float f; uint32_t u; } v = {x};
+	v.u = (v.u + 0x7fff + (v.u >> 16 & 1)) & 0xffff0000u;
+	return v.f;
+}
+
 /* As made_finish, but for the sketch and the key: what is loaded has them. */
 static void finish(struct signature *s)
 {
@@ -55,7 +77,7 @@ static void finish(struct signature *s)
 		struct sigpart *p = &s->parts[i];
 		size_t n = (size_t)p->nr * p->nc;
 		for (size_t k = 0; k < n; k++)
-			p->v[k] = bf16_to_f32(f32_to_bf16(p->v[k]));
+			p->v[k] = rounded(p->v[k]);
 		p->content = hash64(p->v, n * sizeof *p->v, 3) | 1;
 		s->parameters += n;
 	}
@@ -65,7 +87,7 @@ static int make(const struct catalog *c, uint32_t i, struct signature *s)
 {
 	if (made_shape(s, &shape))
 		return -ENOMEM;
-	add_step(c->normal, s, hash_mix(c->family[i] + 1000003u), 0.05f);
+	add_start(c->normal, s, hash_mix(c->family[i] + 1000003u), 0.05f);
 	for (uint32_t m = i; c->parent[m] != UINT32_MAX; m = c->parent[m])
 		add_step(c->normal, s, hash_mix(m * 2654435761u), 0.004f);
 	finish(s);
