@@ -59,7 +59,8 @@ int dna_compare(struct dna *d, const struct signature *a, const struct signature
 	if (rc)
 		return rc;
 	*d = (struct dna){.cosine = k.cosine, .z = k.z, .median_cosine = k.median, .distance = signature_distance(a, b), .parts = k.parts,
-			  .role = k.best ? k.best->role : NULL, .background = bg ? *bg : (struct lineage_background){.sd = 1}};
+			  .equal = k.equal, .constants = k.constants, .role = k.best ? k.best->role : NULL,
+			  .layer = k.best ? k.best->layer : -1, .background = bg ? *bg : (struct lineage_background){.sd = 1}};
 	bool same = k.parts && k.equal == k.parts && d->distance == 0;
 	bool kin = kinship_holds(&k);
 	d->verdict = same ? DNA_SAME : kin ? DNA_SHARES_ANCESTOR : DNA_UNRELATED;

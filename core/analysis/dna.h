@@ -16,8 +16,10 @@ struct dna {
 	double distance;		/* signature_distance */
 	struct lineage_background background;
 	double error;			/* probability that the verdict on kinship is wrong */
-	size_t parts;			/* compared */
+	size_t parts, equal;		/* compared; with the same values wherever they were sampled */
+	bool constants;			/* those equal are taken for constants: the others have nothing in common */
 	const char *role;		/* of the part that decides, NULL when none (points into a) */
+	int32_t layer;			/* of that part, -1 outside the layers */
 };
 
 /* edges: what lineage found, decides descent (may be NULL: then kinship alone). a_index, b_index: in those edges. */

@@ -175,7 +175,7 @@ static bool no_number(const struct signature *s)
 	return s->n_parts > 0;
 }
 
-static void kinship_lines(struct summary *s, const struct dna *d, const struct kinship *k)
+static void kinship_lines(struct summary *s, const struct dna *d)
 {
 	if (!d->parts) {
 		bool adapter = (s->r->model->flags | s->r->other->flags) & VIEW_ADAPTER;
@@ -189,11 +189,11 @@ static void kinship_lines(struct summary *s, const struct dna *d, const struct k
 	buf_num(s->out, d->z);
 	buf_str(s->out, " (cosine ");
 	buf_num(s->out, d->cosine);
-	if (k->best) {
+	if (d->role) {
 		buf_str(s->out, " in ");
-		if (k->best->layer >= 0)
-			buf_printf(s->out, "layer %d's ", (int)k->best->layer);
-		name(s->out, k->best->role);
+		if (d->layer >= 0)
+			buf_printf(s->out, "layer %d's ", (int)d->layer);
+		name(s->out, d->role);
 	}
 	buf_printf(s->out, ", best of %zu matrices)\n  background unrelated weights: z is normal with mean 0 and sd 1; "
 		   "kin from z = %g on\n  error      ", d->parts, KIN_Z);
@@ -202,8 +202,8 @@ static void kinship_lines(struct summary *s, const struct dna *d, const struct k
 	buf_num(s->out, d->distance);
 	buf_str(s->out, " (0 identical, 1 unrelated); median cosine ");
 	buf_num(s->out, d->median_cosine);
-	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", k->equal, k->parts);
-	if (k->constants)
+	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", d->equal, d->parts);
+	if (d->constants)
 		buf_str(s->out, "             the others have nothing in common: what is equal is taken for a constant, as a filter bank\n");
 }
 
@@ -211,17 +211,14 @@ static int verdict(struct summary *s)
 {
 	struct render *r = s->r;
 	struct told t cleanup_with(told_release) = {0};
-	struct kinship k = {0};
 	struct dna d = {0};
 	int rc = find_edge(r, &t);
 	if (!rc)
 		rc = dna_compare(&d, &s->this, &s->other, NULL, 0, 1, NULL, r->err);
 	if (!rc)
-		rc = kinship_of(&k, &s->this, &s->other, r->err);
-	if (!rc)
 		rc = verdict_line(s, &t, &d);
 	if (!rc)
-		kinship_lines(s, &d, &k);
+		kinship_lines(s, &d);
 	return rc;
 }
 
