@@ -284,8 +284,10 @@ static struct growth growth(const struct fam *f, uint32_t a, uint32_t b, const b
 	return (struct growth){d > 0 ? g / d : 0, n > 0 ? sqrt(2 * d / n) : 0};
 }
 
-/* Of slots drawn anew between a and b: who is alone with them in the family? -1: b is (so a came first), 1: a, 0:
- * not known. */
+enum { ALONE = 3 };
+
+/* Of slots drawn anew between a and b: who is alone with them in the family, but for a few copies and children? -1: b is
+ * (so a came first), 1: a, 0: not known. A checkpoint of a run's beginning is as unlike some as it is like others. */
 static int drawn_anew(const struct fam *f, uint32_t a, uint32_t b, const bool *fresh)
 {
 	cleanup_free bool *other = mem_array(f->v.slots + 1, sizeof *other);
@@ -303,7 +305,7 @@ static int drawn_anew(const struct fam *f, uint32_t a, uint32_t b, const bool *f
 		with_a += like_a;
 		with_b += like_b;
 	}
-	return with_a > with_b ? -1 : with_a < with_b ? 1 : 0;
+	return with_a > ALONE * with_b ? -1 : with_b > ALONE * with_a ? 1 : 0;
 }
 
 static int tell(int which, double sure, const char *by, double *out_sure, const char **out_by)

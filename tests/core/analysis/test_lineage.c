@@ -542,6 +542,33 @@ static void a_ties_merge_of_three(void **state)
 	done(&k);
 }
 
+/* The beginning of a run is less like a merged LoRA than like the others, here in one matrix: that draws nothing anew. */
+static void the_beginning_of_a_run(void **state)
+{
+	(void)state;
+	struct lake k = {0};
+	uint32_t first = base(&k, 1), last = step(&k, first, 0, 0), lora;
+	for (size_t i = 0; i < k.s[last].n_parts; i++) {
+		struct sigpart *p = &k.s[last].parts[i];
+		uint64_t seed = 77 + i;
+		bool far = p->layer == 0 && !strcmp(p->role, "attn.q");
+		for (size_t j = 0; j < (size_t)p->nr * p->nc; j++)
+			p->v[j] += (far ? 0.11f : 0.02f) * made_normal(&seed);	/* cosine 0.41 there, */
+	}
+	made_finish(&k.s[last]);
+	for (uint64_t i = 0; i < 3; i++)
+		step(&k, last, 10 + i, 0.004f);
+	lora = step(&k, last, 0, 0);
+	add_low_rank(&k.s[lora], 7, 0.074f);	/* 0.27 here */
+	for (uint64_t i = 0; i < 2; i++)
+		step(&k, lora, 20 + i, 0.015f);
+	run(&k, 0);
+	expect(&k, lora, last, RELATION_LORA);
+	assert_non_null(edge(&k, last, first));
+	assert_null(edge(&k, first, lora));
+	done(&k);
+}
+
 static void merges_and_their_weights(void **state)
 {
 	(void)state;
@@ -791,7 +818,7 @@ int main(void)
 		cmocka_unit_test(what_decides_an_open_direction), cmocka_unit_test(exact_relations),
 		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(tables_and_budgets),
 		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
-		cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(the_beginning_of_a_run), cmocka_unit_test(merges_and_their_weights),
 		cmocka_unit_test(a_merge_with_its_near_twin), cmocka_unit_test(a_ties_merge_of_three),
 		cmocka_unit_test(slerp_with_an_own_lora), cmocka_unit_test(stitches_are_traced),
 		cmocka_unit_test(stitches_name_originals),
