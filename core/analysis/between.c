@@ -191,7 +191,8 @@ static double odds_of(const struct between *b, struct lengths all, bool made, bo
 	if (made)
 		return units + below - log_sum(beside, 1);
 	/* what the densities leave: all of x's own is in its descendants; a larger step along its drift has more */
-	return units + below - beside - 34 * fmax(1 - b->share - b->allowance, 0) - 3.8 * fmax(b->share - 1.5, 0) - 5 * b->along;
+	return units + below - beside - 34 * fmax(1 - b->share - b->allowance, 0) - 3.8 * fmax(b->share - 1.5, 0) -
+	       5 * b->along;
 }
 
 /* Sums over the blocks, and the coefficients of y - p relative to those of x - p. */

@@ -8,7 +8,8 @@
 
 const char *dna_verdict_name(enum dna_verdict v)
 {
-	static const char *const name[] = {"unrelated to", "shares an ancestor with", "is a descendant of", "is an ancestor of", "has the same weights as"};
+	static const char *const name[] = {"unrelated to", "shares an ancestor with", "is a descendant of",
+					   "is an ancestor of", "has the same weights as"};
 	return name[v];
 }
 
@@ -58,14 +59,23 @@ int dna_compare(struct dna *d, const struct signature *a, const struct signature
 	int rc = kinship_of(&k, a, b, e);
 	if (rc)
 		return rc;
-	*d = (struct dna){.cosine = k.cosine, .z = k.z, .median_cosine = k.median, .distance = signature_distance(a, b), .parts = k.parts,
-			  .equal = k.equal, .constants = k.constants, .role = k.best ? k.best->role : NULL,
-			  .layer = k.best ? k.best->layer : -1, .background = bg ? *bg : (struct lineage_background){.sd = 1}};
+	*d = (struct dna){.cosine = k.cosine,
+			  .z = k.z,
+			  .median_cosine = k.median,
+			  .distance = signature_distance(a, b),
+			  .parts = k.parts,
+			  .equal = k.equal,
+			  .constants = k.constants,
+			  .role = k.best ? k.best->role : NULL,
+			  .layer = k.best ? k.best->layer : -1,
+			  .background = bg ? *bg : (struct lineage_background){.sd = 1}};
 	bool same = k.parts && k.equal == k.parts && d->distance == 0;
 	bool kin = kinship_holds(&k);
 	d->verdict = same ? DNA_SAME : kin ? DNA_SHARES_ANCESTOR : DNA_UNRELATED;
 	double chance = tail(k.z, &d->background, k.parts);
-	d->error = !k.parts ? 0.5 : kin || same ? (k.permuted ? fmin(chance, 1e-9) : chance) : 1 - fmin(fmax(chance, 0.5), 1);
+	d->error = !k.parts      ? 0.5
+		   : kin || same ? (k.permuted ? fmin(chance, 1e-9) : chance)
+				 : 1 - fmin(fmax(chance, 0.5), 1);
 	if (kin && !same) {
 		if (descends(l, a_index, b_index, e, &rc))
 			d->verdict = DNA_DESCENDANT;

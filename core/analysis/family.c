@@ -290,7 +290,8 @@ static int by_content(struct search *s, const struct cancel *cancel, struct err 
 	if (!c)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < in->n; i++)
-		for (int k = 0; takes_part(&in->models[i]) && k < SKETCH_CONTENTS && in->models[i].sketch->content[k]; k++)
+		for (int k = 0; takes_part(&in->models[i]) && k < SKETCH_CONTENTS && in->models[i].sketch->content[k];
+		     k++)
 			c[n++] = (struct content){in->models[i].sketch->content[k], i};
 	qsort(c, n, sizeof *c, cmp_content);
 	for (size_t i = 0, j; i < n; i = j) {
@@ -351,7 +352,8 @@ int family_background(const struct lineage_input *in, const uint32_t *family, st
 	size_t n = 0;
 	for (uint32_t i = 0; i < in->n; i++)
 		if (takes_part(&in->models[i]))
-			k[n++] = (struct keyed){in->models[i].sketch->shape, hash64(in->models[i].sketch, sizeof(struct sketch), 5), i};
+			k[n++] = (struct keyed){in->models[i].sketch->shape,
+						hash64(in->models[i].sketch, sizeof(struct sketch), 5), i};
 	if (n)
 		qsort(k, n, sizeof *k, cmp_keyed);	/* models of one shape stand together: the hardest to tell apart */
 	double sum = 0, sq = 0;

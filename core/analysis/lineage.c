@@ -16,8 +16,8 @@
 const char *relation_name(enum relation r)
 {
 	static const char *const name[RELATION_COUNT] = {
-		"finetune", "lora", "adapter", "quantized", "cast", "merge", "stitch", "pruned", "extended", "permuted", "reinitialized",
-		"duplicate", "related",
+		"finetune", "lora",     "adapter",  "quantized",     "cast",      "merge",   "stitch",
+		"pruned",   "extended", "permuted", "reinitialized", "duplicate", "related",
 	};
 	return r < RELATION_COUNT ? name[r] : "related";
 }
@@ -76,17 +76,24 @@ struct said said(const char *before, double value)
 	return s;
 }
 
-int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...)
+int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt,
+	     ...)
 {
 	char text[512];
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	return lineage_add_edge(f->out, &(struct lineage_edge){
-		.child = f->member[child], .parent = f->member[parent], .relation = v->relation, .weight = v->weight,
-		.confidence = v->confidence, .basis = v->basis, .distance = signature_distance(&f->sig[child], &f->sig[parent]),
-		.method = v->method}, text, why);
+	return lineage_add_edge(f->out,
+				&(struct lineage_edge){.child = f->member[child],
+						       .parent = f->member[parent],
+						       .relation = v->relation,
+						       .weight = v->weight,
+						       .confidence = v->confidence,
+						       .basis = v->basis,
+						       .distance = signature_distance(&f->sig[child], &f->sig[parent]),
+						       .method = v->method},
+				text, why);
 }
 
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e)
@@ -238,8 +245,8 @@ static int share_parents(struct fam *f, struct err *e)
 static int fam_run(struct fam *f, struct err *e)
 {
 	static int (*const stage[])(struct fam *, struct err *) = {
-		exact_find, stitch_find, quantised_find, near_find, fresh_find, clock_find, merge_find, tree_find, share_parents,
-		sources_find,
+		exact_find, stitch_find, quantised_find, near_find,     fresh_find,
+		clock_find, merge_find,  tree_find,      share_parents, sources_find,
 	};
 	for (size_t i = 0; i < COUNT(stage); i++) {
 		if (cancel_asked(f->cancel))
@@ -337,7 +344,8 @@ static int cmp_edges(const void *x, const void *y, void *arg)
 	const struct lineage_edge *a = x, *b = y;
 	const struct lineage_model *m = arg;
 	if (a->child != b->child)
-		return m[a->child].rank != m[b->child].rank ? (m[a->child].rank < m[b->child].rank ? -1 : 1) : (a->child < b->child ? -1 : 1);
+		return m[a->child].rank != m[b->child].rank ? (m[a->child].rank < m[b->child].rank ? -1 : 1)
+							    : (a->child < b->child ? -1 : 1);
 	double wa = isnan(a->weight) ? -INFINITY : a->weight, wb = isnan(b->weight) ? -INFINITY : b->weight;
 	if (wa != wb)
 		return wa > wb ? -1 : 1;
@@ -566,7 +574,8 @@ int lineage_all(struct lineage *out, const struct lineage_input *in, const struc
 	return rc;
 }
 
-int lineage_candidates(const struct lineage_input *in, const struct sketch *of, uint32_t **out, size_t *n, struct err *e)
+int lineage_candidates(const struct lineage_input *in, const struct sketch *of, uint32_t **out, size_t *n,
+		       struct err *e)
 {
 	size_t cap = 0;
 	*out = NULL;

@@ -118,7 +118,8 @@ int lineage_family(struct lineage *out, const struct lineage_input *in, const ui
 		   const struct lineage_background *bg, const struct cancel *cancel, struct err *e);
 
 /* Models whose family a model may belong to, by sketch (of: any sketch; itself is not left out). Free *out. */
-int lineage_candidates(const struct lineage_input *in, const struct sketch *of, uint32_t **out, size_t *n, struct err *e);
+int lineage_candidates(const struct lineage_input *in, const struct sketch *of, uint32_t **out, size_t *n,
+		       struct err *e);
 
 /* The edges of adapters: out gets them appended, and they join the families of their bases. Run last. */
 int lineage_adapters(struct lineage *out, const struct lineage_input *in, const struct cancel *cancel, struct err *e);

@@ -259,7 +259,8 @@ int clock_find(struct fam *f, struct err *e)
 static bool head_kept(const struct fam *f, uint32_t a, uint32_t b)
 {
 	const float *x = fam_x(f, a, f->head_slot), *y = fam_x(f, b, f->head_slot);
-	enum dtype da = (enum dtype)fam_part(f, a, f->head_slot)->dtype, db = (enum dtype)fam_part(f, b, f->head_slot)->dtype;
+	enum dtype da = (enum dtype)fam_part(f, a, f->head_slot)->dtype,
+		   db = (enum dtype)fam_part(f, b, f->head_slot)->dtype;
 	for (size_t i = 0; i < f->v.slot[f->head_slot].n; i++)
 		if (x[i] != y[i] && fabs((double)x[i] - y[i]) > 1.01 * fmax(dtype_ulp(x[i], da), dtype_ulp(y[i], db)))
 			return false;
@@ -320,7 +321,8 @@ static int tell(int which, double sure, const char *by, double *out_sure, const 
 /* What a copy with zeros, rounding or more rows was trained as. */
 static uint32_t trained_as(const struct fam *f, uint32_t m)
 {
-	for (size_t depth = 0; depth < f->n && f->node[m].state == NODE_DERIVED && f->node[m].parent != UINT32_MAX; depth++)
+	for (size_t depth = 0; depth < f->n && f->node[m].state == NODE_DERIVED && f->node[m].parent != UINT32_MAX;
+	     depth++)
 		m = f->node[m].parent;
 	return m;
 }
@@ -352,7 +354,8 @@ int clock_compare(const struct fam *f, uint32_t a, uint32_t b, double *sure, con
 	if (x->clock > 0 && y->clock > 0 && g.step > 0 && !fresh_head && !head_kept(f, a, b))
 		later = 3.3 * fmax(-1, fmin(100 * log(y->clock / x->clock) / (15 * g.step), 1));
 	double both = grown + later;
-	const char *what = !(later * both > 0) ? "growth of the norm" : grown * both > 0 ?
-			   "rows of the head for unseen tokens and growth of the norm" : "rows of the head for unseen tokens";
+	const char *what = !(later * both > 0) ? "growth of the norm"
+			   : grown * both > 0  ? "rows of the head for unseen tokens and growth of the norm"
+					       : "rows of the head for unseen tokens";
 	return tell(both > 0 ? -1 : both < 0, 1 / (1 + exp(-fmin(fabs(both), 4))), what, sure, by);
 }

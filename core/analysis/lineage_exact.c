@@ -28,8 +28,8 @@ struct derivation {
 };
 
 /* One place: what happened to it, into d; false when it is something else. */
-static bool derive_place(struct derivation *d, const struct slot *s, const float *c, const float *p, const struct sigpart *pc,
-			 const struct sigpart *pp)
+static bool derive_place(struct derivation *d, const struct slot *s, const float *c, const float *p,
+			 const struct sigpart *pc, const struct sigpart *pp)
 {
 	size_t lost = 0, zeros = 0;
 	enum dtype to = (enum dtype)pc->dtype;
@@ -163,7 +163,8 @@ static size_t moved_places(const struct fam *f, uint32_t a, uint32_t b)
 			continue;
 		if (!p || !q || p->rows != q->rows || p->cols != q->cols || p->grid != q->grid)
 			return 0;
-		if ((!p->content || p->content == q->content) && !memcmp(p->v, q->v, (size_t)p->nr * p->nc * sizeof *p->v))
+		if ((!p->content || p->content == q->content) &&
+		    !memcmp(p->v, q->v, (size_t)p->nr * p->nc * sizeof *p->v))
 			continue;
 		bool known = p->sorted_all || p->sorted_rows;
 		bool same = p->sorted_all ? p->sorted_all == q->sorted_all :
@@ -182,7 +183,8 @@ static double alignment(const struct fam *f, uint32_t m, uint32_t other)
 {
 	double best = 0;
 	for (uint32_t r = 0; r < f->n; r++) {
-		if (r == m || r == other || !fam_live(f, r) || f->node[r].values == f->node[m].values || moved_places(f, m, r))
+		if (r == m || r == other || !fam_live(f, r) || f->node[r].values == f->node[m].values ||
+		    moved_places(f, m, r))
 			continue;
 		double sum = 0;
 		size_t n = 0;
@@ -201,7 +203,8 @@ static double alignment(const struct fam *f, uint32_t m, uint32_t other)
 }
 
 /* One edge to the original, and to each of its few copies: which of them was reordered cannot be told. */
-static int tell_permuted(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, size_t moved, double wp, double wc)
+static int tell_permuted(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, size_t moved,
+			 double wp, double wc)
 {
 	size_t told = 0;
 	for (uint32_t m = 0; m < f->n && told < TWINS_TOLD; m++) {
@@ -211,8 +214,8 @@ static int tell_permuted(struct fam *f, uint32_t child, uint32_t parent, const s
 		int rc = fam_edge(f, child, m, v,
 				  "the values of every part are the same while their order is not\n"
 				  "the original lines up with its relatives, the copy does not\n",
-				  "%zu matrices reordered%s%s", moved, said("; cosine with relatives: parent ", wp).text,
-				  said("; child ", wc).text);
+				  "%zu matrices reordered%s%s", moved,
+				  said("; cosine with relatives: parent ", wp).text, said("; child ", wc).text);
 		if (rc)
 			return rc;
 	}
@@ -247,7 +250,8 @@ static int find_permuted(struct fam *f, struct err *e)
 }
 
 /* Is x a better explanation than y? Less lost, then one that is itself no copy, then fewer zeros. */
-static bool better(const struct fam *f, const struct derivation *x, uint32_t px, const struct derivation *y, uint32_t py)
+static bool better(const struct fam *f, const struct derivation *x, uint32_t px, const struct derivation *y,
+		   uint32_t py)
 {
 	if (x->lost != y->lost)
 		return x->lost < y->lost;
@@ -289,8 +293,11 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 	}
 	f->node[child].state = NODE_DERIVED;
 	f->node[child].parent = parent;
-	return fam_edge(f, child, parent, &v, why, "%zu parts equal, %zu rounded (%zu values), %zu with zeros (%.4g of values), %zu larger, %zu left out",
-			d->equal, d->rounded, d->lost, d->zeroed, d->elements ? (double)d->zeros / (double)d->elements : 0, d->extended, d->dropped);
+	return fam_edge(
+		f, child, parent, &v, why,
+		"%zu parts equal, %zu rounded (%zu values), %zu with zeros (%.4g of values), %zu larger, %zu left out",
+		d->equal, d->rounded, d->lost, d->zeroed, d->elements ? (double)d->zeros / (double)d->elements : 0,
+		d->extended, d->dropped);
 }
 
 /* Nothing was lost: is b (equal to a) the one in the wider type than its values need? */
@@ -363,7 +370,8 @@ static int add_dequantised(struct fam *f, uint32_t child, uint32_t parent)
 		return 0;
 	f->node[child].state = NODE_DERIVED;
 	f->node[child].parent = parent;
-	return fam_edge(f, child, parent, &v, "the child has the values that the parent's quantised blocks stand for\n", "every sampled value equal");
+	return fam_edge(f, child, parent, &v, "the child has the values that the parent's quantised blocks stand for\n",
+			"every sampled value equal");
 }
 
 /* Quantised: the nearest model of a finer type, at the distance that rounding to the child's steps makes. */
@@ -408,13 +416,17 @@ int quantised_find(struct fam *f, struct err *e)
 		if (best == UINT32_MAX || !(least < 0.25))
 			continue;
 		/* a cast differs from its parent by less than the steps of the child show: then the original */
-		while (f->node[best].state == NODE_DERIVED && !f->node[best].permuted && second < 1.0005 * least && f->node[best].parent != c)
+		while (f->node[best].state == NODE_DERIVED && !f->node[best].permuted && second < 1.0005 * least &&
+		       f->node[best].parent != c)
 			best = f->node[best].parent;
-		struct verdict v = {RELATION_QUANTIZED, 1, second > 1.02 * least ? 0.99 : 0.8, BASIS_WEIGHTS, "nearest before quantisation"};
+		struct verdict v = {RELATION_QUANTIZED, 1, second > 1.02 * least ? 0.99 : 0.8, BASIS_WEIGHTS,
+				    "nearest before quantisation"};
 		f->node[c].state = NODE_DERIVED;
 		f->node[c].parent = best;
-		int rc = fam_edge(f, c, best, &v, "the child holds quantised blocks; its error against the parent is that of their steps, and smaller than against any other\n",
-				  "relative error %.4g%s", least, said(", next model ", second).text);
+		int rc = fam_edge(
+			f, c, best, &v,
+			"the child holds quantised blocks; its error against the parent is that of their steps, and smaller than against any other\n",
+			"relative error %.4g%s", least, said(", next model ", second).text);
 		if (rc)
 			return rc;
 	}

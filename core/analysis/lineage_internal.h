@@ -69,8 +69,8 @@ struct verdict {
 };
 
 /* Append an edge between members; evidence is formatted, why is one or more lines. */
-__attribute__((format(printf, 6, 7)))
-int fam_edge(struct fam *f, uint32_t child, uint32_t parent, const struct verdict *v, const char *why, const char *fmt, ...);
+__attribute__((format(printf, 6, 7))) int fam_edge(struct fam *f, uint32_t child, uint32_t parent,
+						   const struct verdict *v, const char *why, const char *fmt, ...);
 
 /* `before` and the number, for evidence; nothing where it is not known. */
 struct said { char text[64]; };
@@ -81,7 +81,10 @@ int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e);
 
 static inline const float *fam_x(const struct fam *f, uint32_t m, size_t slot) { return lineup_x(&f->v, m, slot); }
-static inline const struct sigpart *fam_part(const struct fam *f, uint32_t m, size_t slot) { return lineup_part(&f->v, m, slot); }
+static inline const struct sigpart *fam_part(const struct fam *f, uint32_t m, size_t slot)
+{
+	return lineup_part(&f->v, m, slot);
+}
 static inline bool fam_live(const struct fam *f, uint32_t m)
 {
 	return f->node[m].state != NODE_DUPLICATE && f->node[m].state != NODE_UNREADABLE;

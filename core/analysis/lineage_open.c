@@ -19,7 +19,8 @@ static size_t children_of(const struct fam *f, uint32_t p, uint32_t *out)
 	double d[CHILDREN];
 	size_t n = 0;
 	for (uint32_t x = 0; x < f->n; x++) {
-		if (f->node[x].state != NODE_TRUNK || f->node[x].parent != p || fam_sparser(f, x, p) || fam_any_fresh(f, p, x))
+		if (f->node[x].state != NODE_TRUNK || f->node[x].parent != p || fam_sparser(f, x, p) ||
+		    fam_any_fresh(f, p, x))
 			continue;
 		double v = pair_l2(f, p, x);
 		if (n == CHILDREN && v >= d[n - 1])
@@ -101,10 +102,11 @@ static int open_decide(const struct fam *f, uint32_t a, uint32_t b, enum basis *
 
 static int decided_edge(struct fam *f, uint32_t parent, uint32_t child, enum relation relation, enum basis basis)
 {
-	const struct verdict v = {relation, 1, 0.9, basis, basis == BASIS_WEIGHTS_DATES ? "kin by weights, earlier by date" :
-				  "kin by weights, parent as declared"};
-	return fam_edge(f, child, parent, &v, "the weights show the kinship and leave the direction open\n", "distance %.4g",
-			pair_l2(f, parent, child));
+	const struct verdict v = {relation, 1, 0.9, basis,
+				  basis == BASIS_WEIGHTS_DATES ? "kin by weights, earlier by date"
+							       : "kin by weights, parent as declared"};
+	return fam_edge(f, child, parent, &v, "the weights show the kinship and leave the direction open\n",
+			"distance %.4g", pair_l2(f, parent, child));
 }
 
 int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, const struct first *of_p, enum relation relation,
@@ -125,7 +127,8 @@ int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, const struc
 	}
 	if (open == OPEN_PRUNED) {
 		why = "zeros in one where the other has values, and other differences besides\n";
-		return fam_edge(f, later, other, &v, why, "pruned from another model: %.3g of the values are zeros; distance %.4g",
+		return fam_edge(f, later, other, &v, why,
+				"pruned from another model: %.3g of the values are zeros; distance %.4g",
 				f->node[y].zeros, distance);
 	}
 	return fam_edge(f, later, other, &v, why, "%.3g of two steps is shared beyond a common drift; distance %.4g",

@@ -87,7 +87,8 @@ double pair_b50(const struct fam *f, uint32_t a, uint32_t b, size_t side, bool *
 	double sum = 0, most = 0, w[SPECTRAL_SLOTS][MATRIX_MAX];
 	bool ok[SPECTRAL_SLOTS], gap = false;
 	for (size_t k = 0; k < n; k++)
-		submatrix_difference(&m[k], fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), f->v.slot[slot[k]].nr, f->v.slot[slot[k]].nc, side);
+		submatrix_difference(&m[k], fam_x(f, a, slot[k]), fam_x(f, b, slot[k]), f->v.slot[slot[k]].nr,
+				     f->v.slot[slot[k]].nc, side);
 	submatrix_spectra(m, n, w, ok);
 	for (size_t k = 0; k < n; k++) {
 		const struct slot *s = &f->v.slot[slot[k]];
@@ -169,8 +170,8 @@ static struct gap largest_gap(const double *w, size_t r, double sum)
 }
 
 /* Differences of up to two more slots that changed, from tree slot *k on. */
-static size_t next_changed(const struct fam *f, uint32_t parent, uint32_t child, size_t side, size_t *k, size_t most, struct submatrix *m,
-			   struct update *u)
+static size_t next_changed(const struct fam *f, uint32_t parent, uint32_t child, size_t side, size_t *k, size_t most,
+			   struct submatrix *m, struct update *u)
 {
 	size_t n = 0;
 	for (; *k < f->n_tree && n < 2 && n < most; ++*k) {
@@ -191,12 +192,14 @@ struct update update_of(const struct fam *f, uint32_t parent, uint32_t child, si
 {
 	struct update u = {0};
 	cleanup_free struct submatrix *m = mem_realloc(NULL, 2 * sizeof *m);
-	cleanup_free double *gap = mem_array(f->v.slots + 1, sizeof *gap), *energy = mem_array(f->v.slots + 1, sizeof *energy);
+	cleanup_free double *gap = mem_array(f->v.slots + 1, sizeof *gap),
+			    *energy = mem_array(f->v.slots + 1, sizeof *energy);
 	cleanup_free uint32_t *rank = mem_array(f->v.slots + 1, sizeof *rank);
 	if (!m || !gap || !energy || !rank)
 		return u;
 	size_t n = 0, low = 0, most = MIN(f->n_tree, f->spectral), k = 0, two;
-	for (size_t done = 0; (two = next_changed(f, parent, child, side, &k, f->spectral - done, m, &u)) > 0; done += two) {
+	for (size_t done = 0; (two = next_changed(f, parent, child, side, &k, f->spectral - done, m, &u)) > 0;
+	     done += two) {
 		double w[2][MATRIX_MAX];
 		bool ok[2];
 		if (low > most / 2)		/* the median gap is below what a low rank needs, whatever follows */

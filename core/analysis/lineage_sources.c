@@ -12,7 +12,8 @@ static double relative(const float *x, const float *y, size_t n)
 	return s > 0 ? sqrt(d / s) : 0;
 }
 
-static enum match match_of(const struct fam *f, const struct lineage_edge *d, uint32_t c, uint32_t p, size_t slot, double *distance)
+static enum match match_of(const struct fam *f, const struct lineage_edge *d, uint32_t c, uint32_t p, size_t slot,
+			   double *distance)
 {
 	const float *x = fam_x(f, c, slot), *y = fam_x(f, p, slot);
 	const struct sigpart *pc = fam_part(f, c, slot), *pp = fam_part(f, p, slot);
@@ -23,7 +24,8 @@ static enum match match_of(const struct fam *f, const struct lineage_edge *d, ui
 	*distance = relative(x, y, n);
 	if (d->relation == RELATION_MERGE)
 		return MATCH_MIXED;
-	if (*distance == 0 && pc->rows == pp->rows && pc->cols == pp->cols && (!pc->content || !pp->content || pc->content == pp->content))
+	if (*distance == 0 && pc->rows == pp->rows && pc->cols == pp->cols &&
+	    (!pc->content || !pp->content || pc->content == pp->content))
 		return pc->dtype == pp->dtype ? MATCH_COPIED : MATCH_ROUNDED;
 	if (d->relation == RELATION_QUANTIZED || d->relation == RELATION_CAST)
 		return MATCH_ROUNDED;
@@ -36,8 +38,13 @@ static int edge_sources(struct fam *f, const struct lineage_edge *d, uint32_t c,
 		const struct sigpart *pc = fam_part(f, c, i), *pp = fam_part(f, p, i);
 		if (!pc || pc->flags & SIGPART_INTEGER)
 			continue;
-		struct lineage_source s = {.child = d->child, .tensor = pc->tensor, .source = pp ? d->parent : LINEAGE_NONE,
-					   .source_tensor = pp ? pp->tensor : LINEAGE_NONE, .weight = d->weight, .match = MATCH_NEW, .distance = 1};
+		struct lineage_source s = {.child = d->child,
+					   .tensor = pc->tensor,
+					   .source = pp ? d->parent : LINEAGE_NONE,
+					   .source_tensor = pp ? pp->tensor : LINEAGE_NONE,
+					   .weight = d->weight,
+					   .match = MATCH_NEW,
+					   .distance = 1};
 		if (pp)
 			s.match = match_of(f, d, c, p, i, &s.distance);
 		if (d->relation == RELATION_REINITIALIZED && s.distance > 0.6 && fam_matrix(f, i)) {
@@ -76,7 +83,8 @@ int sources_find(struct fam *f, struct err *e)
 	for (size_t k = 0; k < f->out->n_edges; k++) {
 		const struct lineage_edge d = f->out->edges[k];
 		uint32_t c = member_of(at, f->n, d.child), p = member_of(at, f->n, d.parent);
-		if (c == UINT32_MAX || p == UINT32_MAX || d.relation == RELATION_RELATED || f->node[c].state == NODE_STITCH)
+		if (c == UINT32_MAX || p == UINT32_MAX || d.relation == RELATION_RELATED ||
+		    f->node[c].state == NODE_STITCH)
 			continue;
 		int rc = edge_sources(f, &d, c, p, e);
 		if (rc)

@@ -155,8 +155,10 @@ static bool choose(const struct fam *f, const struct units *us, struct cover *c,
 			double sum = 0;
 			for (size_t i = 0; i < n; i++) {
 				bool has = false;
-				for (const struct unit *x = first_of(us, c[i].u->hash); !c[i].from && x && x < us->u + us->n && x->hash == c[i].u->hash; x++)
-					has = has || (x->member == m && x->role == c[i].u->role && may_give(f, c[i].u, x, type));
+				for (const struct unit *x = first_of(us, c[i].u->hash);
+				     !c[i].from && x && x < us->u + us->n && x->hash == c[i].u->hash; x++)
+					has = has || (x->member == m && x->role == c[i].u->role &&
+						      may_give(f, c[i].u, x, type));
 				sum += has ? c[i].weights : 0;
 			}
 			/* what a copy still has of its original was taken from the original */
@@ -169,12 +171,14 @@ static bool choose(const struct fam *f, const struct units *us, struct cover *c,
 		if (who == UINT32_MAX)
 			return false;
 		for (size_t i = 0; i < n; i++) {
-			for (const struct unit *x = first_of(us, c[i].u->hash); !c[i].from && x && x < us->u + us->n && x->hash == c[i].u->hash; x++)
+			for (const struct unit *x = first_of(us, c[i].u->hash);
+			     !c[i].from && x && x < us->u + us->n && x->hash == c[i].u->hash; x++)
 				if (x->member == who && x->role == c[i].u->role && may_give(f, c[i].u, x, type)) {
 					c[i].from = x;
 					/* the same layer number where the source repeats itself */
 					for (const struct unit *y = x; y < us->u + us->n && y->hash == x->hash; y++)
-						if (y->member == who && y->layer == c[i].u->layer && may_give(f, c[i].u, y, type))
+						if (y->member == who && y->layer == c[i].u->layer &&
+						    may_give(f, c[i].u, y, type))
 							c[i].from = y;
 				}
 		}
@@ -245,7 +249,8 @@ static int try_stitch(struct fam *f, const struct pieces *p, uint32_t y, struct 
 		bool seen = false;
 		for (size_t j = 0; j < i; j++) {
 			seen = seen || c[j].from->member == c[i].from->member;
-			out->repeats = out->repeats || (keep[i].layer >= 0 && keep[j].layer >= 0 && keep[i].hash == keep[j].hash);
+			out->repeats = out->repeats ||
+				       (keep[i].layer >= 0 && keep[j].layer >= 0 && keep[i].hash == keep[j].hash);
 		}
 		out->sources += !seen;
 		out->deeper = out->deeper || (keep[i].layer >= 0 && c[i].from->layer != keep[i].layer);
@@ -280,7 +285,8 @@ static uint32_t named_alike(const struct fam *f, uint32_t child, uint32_t source
 			continue;
 		size_t same = 0;
 		for (size_t i = 0; i < f->sig[m].n_parts; i++) {
-			const struct sigpart *p = &f->sig[m].parts[i], *q = signature_find(&f->sig[child], p->role_hash, p->layer, p->expert);
+			const struct sigpart *p = &f->sig[m].parts[i],
+					     *q = signature_find(&f->sig[child], p->role_hash, p->layer, p->expert);
 			same += q && q->name == p->name;
 		}
 		if (same > most) {
@@ -302,9 +308,17 @@ static int record_sources(struct fam *f, const struct candidate *s, const uint32
 				continue;
 			uint32_t m = twin[from->member];
 			const struct sigpart *q = signature_find(&f->sig[m], p->role_hash, from->layer, p->expert);
-			int rc = !q ? 0 : lineage_add_source(f->out, &(struct lineage_source){
-				.child = f->member[s->member], .tensor = p->tensor, .source = f->member[m], .source_tensor = q->tensor,
-				.weight = 1, .match = from->as == DTYPE_NONE ? MATCH_COPIED : MATCH_ROUNDED}, NULL);
+			int rc = !q ? 0
+				    : lineage_add_source(f->out,
+							 &(struct lineage_source){.child = f->member[s->member],
+										  .tensor = p->tensor,
+										  .source = f->member[m],
+										  .source_tensor = q->tensor,
+										  .weight = 1,
+										  .match = from->as == DTYPE_NONE
+												   ? MATCH_COPIED
+												   : MATCH_ROUNDED},
+							 NULL);
 			if (rc)
 				return rc;
 		}
@@ -320,7 +334,8 @@ static void layer_list(const struct candidate *s, uint32_t m, bool source, char 
 	for (int32_t l = 0; at + 16 < size && l < 4096; l++)
 		for (size_t k = 0; k < s->n; k++)
 			if (s->c[k].u->layer == l && s->c[k].from->member == m)
-				at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "", source ? s->c[k].from->layer : l);
+				at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "",
+						       source ? s->c[k].from->layer : l);
 	if (!at)
 		snprintf(out, size, "none");
 }
@@ -331,7 +346,8 @@ static int record(struct fam *f, const struct candidate *s)
 	for (size_t k = 0; k < s->n; k++)
 		all += s->c[k].weights;
 	bool dropped = s->sources == 1 && !s->repeats;
-	struct verdict v = {dropped ? RELATION_PRUNED : RELATION_STITCH, 1, 1, BASIS_WEIGHTS, dropped ? "layers left out" : "layers equal"};
+	struct verdict v = {dropped ? RELATION_PRUNED : RELATION_STITCH, 1, 1, BASIS_WEIGHTS,
+			    dropped ? "layers left out" : "layers equal"};
 	struct node *node = &f->node[s->member];
 	node->state = NODE_STITCH;
 	node->merged = arena_array(&f->arena, s->sources + 1, sizeof *node->merged);
@@ -351,8 +367,10 @@ static int record(struct fam *f, const struct candidate *s)
 		v.weight = dropped ? 1 : sum / all;
 		if (node->n_merged < s->sources)
 			node->merged[node->n_merged++] = m;
-		int rc = fam_edge(f, s->member, twin[m], &v, "every tensor of these layers equals the source's, bit for bit or after rounding to the child's type\n",
-				  "layers %s from layers %s, %.4g of the parameters", to, from, sum / all);
+		int rc = fam_edge(
+			f, s->member, twin[m], &v,
+			"every tensor of these layers equals the source's, bit for bit or after rounding to the child's type\n",
+			"layers %s from layers %s, %.4g of the parameters", to, from, sum / all);
 		if (rc)
 			return rc;
 	}

@@ -117,8 +117,8 @@ static int candidates(const struct fam *f, uint32_t y, struct shortlist *out)
 static uint32_t copy_followed(const struct fam *f, uint32_t p, uint32_t y)
 {
 	for (uint32_t x = 0; x < f->n; x++)
-		if (f->node[x].state == NODE_DERIVED && f->node[x].parent == p && can_be_parent(f, x, y) && original_of(f, x, y) == x &&
-		    pair_l2(f, x, y) < pair_l2(f, p, y))
+		if (f->node[x].state == NODE_DERIVED && f->node[x].parent == p && can_be_parent(f, x, y) &&
+		    original_of(f, x, y) == x && pair_l2(f, x, y) < pair_l2(f, p, y))
 			return x;
 	return p;
 }
@@ -160,7 +160,8 @@ static size_t made_nearer(const struct fam *f, uint32_t p, const struct choice *
 	size_t k = 0;
 	for (size_t i = 0; i < n && k < TRIED && c[i].who != p; i++) {
 		enum node_state s = f->node[c[i].who].state;
-		if (s == NODE_MERGE || s == NODE_STITCH || (s == NODE_DERIVED && original_of(f, c[i].who, p) == c[i].who))
+		if (s == NODE_MERGE || s == NODE_STITCH ||
+		    (s == NODE_DERIVED && original_of(f, c[i].who, p) == c[i].who))
 			out[k++] = c[i].who;
 	}
 	return k;
@@ -264,7 +265,8 @@ static uint32_t descend(const struct fam *f, struct tree *t, uint32_t p, uint32_
 	return p;
 }
 
-static uint32_t find_parent(const struct fam *f, struct tree *t, uint32_t near, uint32_t y, const struct choice *c, size_t n, struct placed *pl)
+static uint32_t find_parent(const struct fam *f, struct tree *t, uint32_t near, uint32_t y, const struct choice *c,
+			    size_t n, struct placed *pl)
 {
 	uint32_t made[TRIED], p = descend(f, t, root_of(f, near), y, c, n, pl);
 	size_t k = made_nearer(f, p, c, n, made);
@@ -318,7 +320,9 @@ static void place(struct fam *f, struct tree *t, uint32_t y, const struct shortl
 		trained++;
 	t->near = c[0].who;
 	uint32_t base = low_rank_base(f, &t->low[y], y, c, n);
-	pl->parent = base != UINT32_MAX ? base : trained < n ? find_parent(f, t, c[trained].who, y, c, n, pl) : c[0].who;
+	pl->parent = base != UINT32_MAX ? base
+		     : trained < n      ? find_parent(f, t, c[trained].who, y, c, n, pl)
+					: c[0].who;
 	for (size_t i = 0; i < n; i++) {
 		if (c[i].who == pl->parent)
 			pl->b50 = c[i].b50;
@@ -381,7 +385,8 @@ static double sureness(const struct placed *pl, double direction)
 	return s;
 }
 
-static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update, const struct first *first)
+static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update,
+		const struct first *first)
 {
 	uint32_t p = f->node[y].parent;
 	double sure = 0.5;
@@ -389,26 +394,37 @@ static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct
 	clock_compare(f, p, y, &sure, &by);
 	size_t fresh = count_fresh(f, p, y);
 	struct update u = *update;
-	struct verdict v = {fresh ? RELATION_REINITIALIZED : u.low_rank ? RELATION_LORA : RELATION_FINETUNE, 1, sureness(pl, sure), BASIS_WEIGHTS,
-			    fresh ? "unlike in some matrices, alike in the rest" : u.low_rank ? "update of low rank" : "nearest earlier model"};
+	struct verdict v = {fresh        ? RELATION_REINITIALIZED
+			    : u.low_rank ? RELATION_LORA
+					 : RELATION_FINETUNE,
+			    1, sureness(pl, sure), BASIS_WEIGHTS,
+			    fresh        ? "unlike in some matrices, alike in the rest"
+			    : u.low_rank ? "update of low rank"
+					 : "nearest earlier model"};
 	enum open open = open_between(f, p, y, &first[p], sure);
 	if (open != OPEN_NOT)
 		return open_edge(f, p, y, open, &first[p], v.relation, sure);
 	char why[400], rank[192] = "", own[192] = "", other[192] = "";
 	if (u.low_rank)
-		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched)%s; ", u.rank, u.changed, u.kept, said(", gap ", u.gap).text);
+		snprintf(rank, sizeof rank, "rank %u in %zu matrices (%zu untouched)%s; ", u.rank, u.changed, u.kept,
+			 said(", gap ", u.gap).text);
 	if (fresh)
 		snprintf(rank, sizeof rank, "%zu matrices drawn anew; ", fresh);
 	int at = snprintf(why, sizeof why, "direction: %s\n", *by ? by : "not told");
 	if (pl->between.values) {
-		at += snprintf(why + at, sizeof why - (size_t)at, "%.3g of what is the parent's own is in the child (1 for a descendant; standard error %.2g)\n",
-			       pl->between.share, pl->between.error);
-		snprintf(own, sizeof own, "%.3g of the parent's own is in it%s; ", pl->between.share, said(", log odds ", pl->between.odds).text);
+		at += snprintf(
+			why + at, sizeof why - (size_t)at,
+			"%.3g of what is the parent's own is in the child (1 for a descendant; standard error %.2g)\n",
+			pl->between.share, pl->between.error);
+		snprintf(own, sizeof own, "%.3g of the parent's own is in it%s; ", pl->between.share,
+			 said(", log odds ", pl->between.odds).text);
 	}
 	if (pl->refused.values && isfinite(pl->refused.odds)) {
-		snprintf(why + at, sizeof why - (size_t)at, "the nearest to being between the two has %.3g of its own in the child%s\n", pl->refused.share,
+		snprintf(why + at, sizeof why - (size_t)at,
+			 "the nearest to being between the two has %.3g of its own in the child%s\n", pl->refused.share,
 			 said(", log odds ", pl->refused.odds).text);
-		snprintf(other, sizeof other, "%.3g of the next candidate's own%s; ", pl->refused.share, said(", log odds ", pl->refused.odds).text);
+		snprintf(other, sizeof other, "%.3g of the next candidate's own%s; ", pl->refused.share,
+			 said(", log odds ", pl->refused.odds).text);
 	}
 	return fam_edge(f, y, p, &v, why, "%s%s%sdistance %.4g%s%s%s", rank, own, other, sqrt(pl->b50),
 			said(", next model ", sqrt(pl->next)).text, *by ? "; direction by " : "", by);

@@ -111,7 +111,8 @@ static bool fits(const struct sigpart *p, const struct sigpart *ref)
 }
 
 /* Values of p at rows ri and columns ci, all of which p has. */
-static void gather(const struct sigpart *p, const uint32_t *ri, uint32_t nr, const uint32_t *ci, uint32_t nc, float *out)
+static void gather(const struct sigpart *p, const uint32_t *ri, uint32_t nr, const uint32_t *ci, uint32_t nc,
+		   float *out)
 {
 	uint32_t a = 0;
 	for (uint32_t i = 0; i < nr; i++) {

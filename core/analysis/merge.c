@@ -116,8 +116,8 @@ static size_t start_pairs(const struct mix *x, size_t y, const uint32_t *c, size
 }
 
 /* All triples; more parents grow from the best of one fewer. */
-static size_t grow_sets(const struct mix *x, size_t y, const uint32_t *c, size_t n, const struct set *from, size_t n_from,
-			struct set *best)
+static size_t grow_sets(const struct mix *x, size_t y, const uint32_t *c, size_t n, const struct set *from,
+			size_t n_from, struct set *best)
 {
 	size_t k = 0;
 	for (size_t i = 0; i < n_from; i++)
@@ -195,7 +195,8 @@ static void accept_set(const struct mix *x, size_t y, const struct set *s, doubl
 }
 
 /* Of sets of one size: the best that is plausible and within the limit. */
-static bool try_sets(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n, struct merge *m)
+static bool try_sets(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n,
+		     struct merge *m)
 {
 	double limit = t->limit;
 	size_t y = t->y;
@@ -204,7 +205,8 @@ static bool try_sets(const struct fam *f, const struct mix *x, const struct merg
 		struct set s = best[i];
 		double ratio;
 		size_t used;
-		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, t, s.m, s.n, s.w, &ratio, &used) || !plausible(&s) || ratio > limit || ratio < 0.2)
+		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, t, s.m, s.n, s.w, &ratio, &used) ||
+		    !plausible(&s) || ratio > limit || ratio < 0.2)
 			continue;
 		struct merge c;
 		accept_set(x, y, &s, ratio, used, &c);
@@ -220,7 +222,8 @@ static bool try_sets(const struct fam *f, const struct mix *x, const struct merg
 	return found;
 }
 
-static bool try_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, const struct set *best, size_t n, struct merge *m)
+static bool try_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, const struct set *best,
+		      size_t n, struct merge *m)
 {
 	bool found = false;
 	for (size_t i = 0; i < n && i < 8; i++) {
@@ -229,7 +232,8 @@ static bool try_slerp(const struct fam *f, const struct mix *x, const struct mer
 		if (s->w[0] < least_weight || s->w[1] < least_weight)
 			continue;
 		double ratio = merge_slerp(f, x, t, s->m[0], s->m[1], &share);
-		if (ratio > t->limit || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) || (found && ratio >= m->ratio))
+		if (ratio > t->limit || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) ||
+		    (found && ratio >= m->ratio))
 			continue;
 		accept_set(x, t->y, s, ratio, x->len, m);
 		m->kind = MERGE_SLERP;
@@ -247,8 +251,8 @@ static bool coarse(const struct merge_target *t, const struct merge *m)
 }
 
 /* Take the best of these sets if nothing is found yet, or if it halves the residual of what is. */
-static void improve(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n, struct merge *m,
-		    bool *found)
+static void improve(const struct fam *f, const struct mix *x, const struct merge_target *t, struct set *best, size_t n,
+		    struct merge *m, bool *found)
 {
 	struct merge c;
 	if (!try_sets(f, x, t, best, n, &c) || (*found && c.ratio > m->ratio / 2))
@@ -279,7 +283,8 @@ static int search(const struct fam *f, const struct mix *x, size_t y, const bool
 		k2 = start_pairs(x, y, c, n, a);
 		*found = try_slerp(f, x, &t, a, k2, m);
 	}
-	for (size_t size = 4; size < MERGE_PARENTS && (!*found || (m->n == size - 1 && coarse(&t, m))) && n >= size; size++) {
+	for (size_t size = 4; size < MERGE_PARENTS && (!*found || (m->n == size - 1 && coarse(&t, m))) && n >= size;
+	     size++) {
 		k2 = grow_sets(x, y, c, n, b, k, a);
 		improve(f, x, &t, a, k2, m, found);
 		struct set *swap = a;
@@ -326,15 +331,21 @@ static int record(struct fam *f, const struct merge *m)
 		return -ENOMEM;
 	memcpy(n->merged, m->parent, m->n * sizeof *n->merged);
 	n->n_merged = m->n;
-	snprintf(why, sizeof why, sparse ? "the child's values are the base's, or the base plus one fixed multiple of an expert's difference, in %.4g of %zu values\n"
-		 : "the parents, weighted, give the child up to the rounding of its own type (residual %.4g times that rounding, over %zu values)\n",
-		 sparse ? 1 - m->ratio : m->ratio, m->used);
+	snprintf(
+		why, sizeof why,
+		sparse ? "the child's values are the base's, or the base plus one fixed multiple of an expert's difference, in %.4g of %zu values\n"
+		       : "the parents, weighted, give the child up to the rounding of its own type (residual %.4g times that rounding, over %zu values)\n",
+		sparse ? 1 - m->ratio : m->ratio, m->used);
 	for (size_t i = 0; i < m->n; i++) {
-		struct verdict v = {RELATION_MERGE, m->weight[i], m->next < 2 * m->ratio && !sparse ? 0.8 : 0.99, BASIS_WEIGHTS, kind_name(m->kind)};
-		int rc = sparse ? fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, %.4g of values explained%s", isnan(m->weight[i]) ? "base" : "expert",
-					   m->n, 1 - m->ratio, said(", density ", m->density).text)
-				: fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, residual over rounding %.4g%s",
-					   isnan(m->weight[i]) ? "base" : "parent", m->n, m->ratio, said(", next explanation ", m->next).text);
+		struct verdict v = {RELATION_MERGE, m->weight[i], m->next < 2 * m->ratio && !sparse ? 0.8 : 0.99,
+				    BASIS_WEIGHTS, kind_name(m->kind)};
+		int rc = sparse ? fam_edge(f, m->child, m->parent[i], &v, why, "%s of %zu, %.4g of values explained%s",
+					   isnan(m->weight[i]) ? "base" : "expert", m->n, 1 - m->ratio,
+					   said(", density ", m->density).text)
+				: fam_edge(f, m->child, m->parent[i], &v, why,
+					   "%s of %zu, residual over rounding %.4g%s",
+					   isnan(m->weight[i]) ? "base" : "parent", m->n, m->ratio,
+					   said(", next explanation ", m->next).text);
 		if (rc)
 			return rc;
 	}
@@ -348,7 +359,8 @@ static void resolve(const struct fam *f, struct merge *all, size_t n)
 		all[i].score += all[i].n ? clock_penalty(f, &all[i]) : 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < n; j++) {
-			if (i == j || !all[i].n || !all[j].n || !is_parent(&all[i], all[j].child) || !is_parent(&all[j], all[i].child))
+			if (i == j || !all[i].n || !all[j].n || !is_parent(&all[i], all[j].child) ||
+			    !is_parent(&all[j], all[i].child))
 				continue;
 			if (all[i].score < all[j].score || (all[i].score == all[j].score && i < j))
 				all[j].n = 0;

@@ -61,7 +61,8 @@ static struct peak find_peak(const float *ratio, size_t n)
 	for (size_t i = 3; i < BINS + 1; i++) {
 		size_t lo = i > 12 ? i - 10 : 2, hi = i + 11 < BINS + 2 ? i + 11 : BINS + 2;
 		size_t from = MAX(lo, i - 1), to = MIN(hi, i + 3), w = hi - lo - (to - from);	/* all but the peak and its neighbours */
-		double in = (double)(bin[i] + bin[i + 1]), around = (double)(before[hi] - before[lo] - (before[to] - before[from]));
+		double in = (double)(bin[i] + bin[i + 1]),
+		       around = (double)(before[hi] - before[lo] - (before[to] - before[from]));
 		double excess = in - (w ? 2 * around / (double)w : 0);
 		if (in > 4 * (w ? 2 * around / (double)w : 0) && excess > top) {
 			top = excess;
@@ -88,7 +89,8 @@ static struct peak find_peak(const float *ratio, size_t n)
 static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out)
 {
 	size_t n = 0, len = s->m->len;
-	const float *yv = s->m->x + s->y * len, *bv = s->m->x + s->base * len, *xv = s->m->x + x * len, *ulp = s->m->ulp + s->y * len;
+	const float *yv = s->m->x + s->y * len, *bv = s->m->x + s->base * len, *xv = s->m->x + x * len,
+		    *ulp = s->m->ulp + s->y * len;
 	for (size_t e = 0; e < len; e += stride) {
 		float d = xv[e] - bv[e];
 		out[n] = (yv[e] - bv[e]) / d;

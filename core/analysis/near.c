@@ -66,7 +66,8 @@ static int near_job(void *arg, size_t m)
 	for (uint32_t k = 0; k < f->n; k++) {
 		if (k == m || !fam_live(f, k) || f->node[k].quantised || f->node[k].permuted)
 			continue;
-		float v = distance(f->mini + m * f->mini_len, f->mini + k * f->mini_len, f->mini_len, n == NEAR_KEPT ? d[n - 1] : INFINITY);
+		float v = distance(f->mini + m * f->mini_len, f->mini + k * f->mini_len, f->mini_len,
+				   n == NEAR_KEPT ? d[n - 1] : INFINITY);
 		if (isfinite(v))
 			insert(who, d, &n, k, v);
 	}

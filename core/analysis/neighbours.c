@@ -76,7 +76,8 @@ static void insert(struct neighbour *list, size_t *n, size_t k, struct neighbour
 	list[at] = x;
 }
 
-size_t neighbours_by_sketch(const struct sketch *const *all, size_t n, const uint32_t *rank, size_t of, size_t k, struct neighbour *out)
+size_t neighbours_by_sketch(const struct sketch *const *all, size_t n, const uint32_t *rank, size_t of, size_t k,
+			    struct neighbour *out)
 {
 	size_t count = 0;
 	if (!k || of >= n || !all[of])

@@ -47,7 +47,8 @@ static uint32_t common(const uint32_t *a, uint32_t n, const uint32_t *b, uint32_
 	return k;
 }
 
-static void copy_grid(const struct sigpart *p, const uint32_t *ri, uint32_t nr, const uint32_t *ci, uint32_t nc, float *out)
+static void copy_grid(const struct sigpart *p, const uint32_t *ri, uint32_t nr, const uint32_t *ci, uint32_t nc,
+		      float *out)
 {
 	for (uint32_t i = 0; i < nr; i++)
 		for (uint32_t j = 0; j < nc; j++)
@@ -232,7 +233,8 @@ static void add_part(struct kinship *k, struct found *f, const struct pair *p)
 	const struct sigpart *a = p->pa, *b = p->pb;
 	if (!telling(p) || part_is_table(a) || part_is_table(b))
 		return;
-	double c = grid_cosine(p->x, p->y, p->nr, p->nc), z = c * sqrt((double)p->n), size = (double)a->rows * (double)a->cols;
+	double c = grid_cosine(p->x, p->y, p->nr, p->nc), z = c * sqrt((double)p->n),
+	       size = (double)a->rows * (double)a->cols;
 	f->cosines[k->parts++] = c;
 	f->size += size;
 	if (all_equal(p)) {
@@ -245,8 +247,10 @@ static void add_part(struct kinship *k, struct found *f, const struct pair *p)
 		}
 		return;
 	}
-	bool rows = a->sorted_rows && a->sorted_rows == b->sorted_rows, cols = a->sorted_cols && a->sorted_cols == b->sorted_cols;
-	k->permuted += a->rows == b->rows && a->cols == b->cols && ((a->sorted_all && a->sorted_all == b->sorted_all) || rows || cols);
+	bool rows = a->sorted_rows && a->sorted_rows == b->sorted_rows,
+	     cols = a->sorted_cols && a->sorted_cols == b->sorted_cols;
+	k->permuted += a->rows == b->rows && a->cols == b->cols &&
+		       ((a->sorted_all && a->sorted_all == b->sorted_all) || rows || cols);
 	if (!k->best || z > k->z) {
 		k->best = a;
 		k->z = z;

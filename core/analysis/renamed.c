@@ -12,8 +12,8 @@ enum { TELLING = 64 };	/* elements */
 bool part_is_telling(const struct sigpart *p)
 {
 	size_t n = strlen(p->role);
-	return p->nr >= 2 && p->nc >= 2 && (size_t)p->nr * p->nc >= TELLING && !(p->flags & SIGPART_INTEGER) && p->nonfinite == 0 &&
-	       !(n > 7 && !strcmp(p->role + n - 7, ".lora_a"));
+	return p->nr >= 2 && p->nc >= 2 && (size_t)p->nr * p->nc >= TELLING && !(p->flags & SIGPART_INTEGER) &&
+	       p->nonfinite == 0 && !(n > 7 && !strcmp(p->role + n - 7, ".lora_a"));
 }
 
 struct loose { uint64_t content; size_t part; bool taken; };
@@ -67,7 +67,8 @@ static double total(const struct signature *s, const struct signature *ref, doub
 }
 
 /* The first of b's parts with a's content that is not taken yet: b stands at or after *at, both are sorted. */
-static struct loose *partner(const struct signature *s, const struct signature *ref, const struct loose *a, struct loose *b, size_t n, size_t *at)
+static struct loose *partner(const struct signature *s, const struct signature *ref, const struct loose *a,
+			     struct loose *b, size_t n, size_t *at)
 {
 	const struct sigpart *p = &s->parts[a->part];
 	while (*at < n && b[*at].content < a->content)

@@ -222,13 +222,19 @@ static int add_edge(struct lineage *l, const struct adapters *a, uint32_t y, uin
 		    struct err *e)
 {
 	bool swap = !(r->growth > GROWN) && a->model[y].rank < a->model[x].rank;
-	struct lineage_edge d = {.child = a->which[swap ? x : y], .parent = a->which[swap ? y : x], .weight = 1, .confidence = 0.9,
-				 .basis = BASIS_WEIGHTS, .distance = r->distance, .relation = RELATION_RELATED,
+	struct lineage_edge d = {.child = a->which[swap ? x : y],
+				 .parent = a->which[swap ? y : x],
+				 .weight = 1,
+				 .confidence = 0.9,
+				 .basis = BASIS_WEIGHTS,
+				 .distance = r->distance,
+				 .relation = RELATION_RELATED,
 				 .method = "direction not told"};
 	const char *why = "both began with the same A\nwhat is one's own of B, its noise, is in the other's\n";
 	char text[200];
-	snprintf(text, sizeof text, "%zu pairs of factors, cosine of A %.4g, %.3g of the other's own B, %.3g times as long",
-		 r->places, r->start, r->share, r->growth);
+	snprintf(text, sizeof text,
+		 "%zu pairs of factors, cosine of A %.4g, %.3g of the other's own B, %.3g times as long", r->places,
+		 r->start, r->share, r->growth);
 	if (r->growth > GROWN) {
 		d.relation = RELATION_FINETUNE;
 		d.method = "the factors grew from its";

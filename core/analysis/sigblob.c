@@ -26,8 +26,16 @@ struct hash128 sigblob_key(const struct signature *s)
 	hash_update(h, &s->version, sizeof s->version);
 	for (size_t i = 0; i < s->n_parts; i++) {
 		const struct sigpart *p = &s->parts[i];
-		uint64_t facts[] = {p->role_hash, (uint64_t)(int64_t)p->layer, (uint64_t)(int64_t)p->expert, p->dtype, p->rows, p->cols,
-				    p->grid, p->content, p->sorted_rows, p->sorted_cols};
+		uint64_t facts[] = {p->role_hash,
+				    (uint64_t)(int64_t)p->layer,
+				    (uint64_t)(int64_t)p->expert,
+				    p->dtype,
+				    p->rows,
+				    p->cols,
+				    p->grid,
+				    p->content,
+				    p->sorted_rows,
+				    p->sorted_cols};
 		hash_update(h, facts, sizeof facts);
 		hash_update(h, p->v, (size_t)p->nr * p->nc * sizeof *p->v);
 	}
@@ -175,7 +183,8 @@ static int get_index(struct cursor *c, struct arena *a, uint32_t n, uint64_t of,
 		if (n == of)
 			(*out)[i] = i;
 		else if ((*out)[i] >= of || (i && (*out)[i] <= (*out)[i - 1]))
-			return err_at(e, EINVAL, c->at, "signature: indices must ascend below %llu", (unsigned long long)of);
+			return err_at(e, EINVAL, c->at, "signature: indices must ascend below %llu",
+				      (unsigned long long)of);
 	}
 	return 0;
 }
@@ -185,7 +194,8 @@ static int get_values(struct cursor *c, struct arena *a, struct sigpart *p, unsi
 	uint64_t n = (uint64_t)p->nr * p->nc;
 	size_t width = as == AS_F32 ? 4 : 2;
 	if (as > AS_F32 || n > (c->len - c->at) / width)
-		return err_at(e, EINVAL, c->at, "signature: %llu values do not fit in %zu bytes", (unsigned long long)n, c->len - c->at);
+		return err_at(e, EINVAL, c->at, "signature: %llu values do not fit in %zu bytes", (unsigned long long)n,
+			      c->len - c->at);
 	const unsigned char *in = take(c, n * width);
 	p->v = arena_array(a, n, sizeof *p->v);
 	if (!p->v)
@@ -197,7 +207,8 @@ static int get_values(struct cursor *c, struct arena *a, struct sigpart *p, unsi
 	return 0;
 }
 
-static int get_part(struct cursor *c, struct signature *s, struct sigpart *p, char **role, uint32_t roles, struct err *e)
+static int get_part(struct cursor *c, struct signature *s, struct sigpart *p, char **role, uint32_t roles,
+		    struct err *e)
 {
 	size_t start = c->at;
 	uint32_t r = get32(c);
@@ -253,7 +264,8 @@ static int get_head(struct cursor *c, struct signature *s, uint32_t *roles, uint
 		if (!(s->sketch.scale[i] >= 0 && s->sketch.scale[i] <= 1))
 			return err_at(e, EINVAL, c->at, "signature: a sketch's scale must lie in 0..1");
 	if (c->bad || *roles > c->len / 2 || *parts > c->len / SIGBLOB_PART)
-		return err_at(e, EINVAL, c->at, "signature: %u roles and %u parts do not fit in %zu bytes", *roles, *parts, c->len);
+		return err_at(e, EINVAL, c->at, "signature: %u roles and %u parts do not fit in %zu bytes", *roles,
+			      *parts, c->len);
 	return 0;
 }
 

@@ -66,7 +66,8 @@ static bool numeric(enum dtype d)
 
 static uint64_t place_hash(const struct part *p)
 {
-	return hash_mix(sample_role_hash(p->role) ^ hash_mix((uint64_t)(int64_t)p->layer * 65537u + (uint64_t)(int64_t)p->expert));
+	return hash_mix(sample_role_hash(p->role) ^
+			hash_mix((uint64_t)(int64_t)p->layer * 65537u + (uint64_t)(int64_t)p->expert));
 }
 
 /* Scratch of a part that is read whole, kept from one part to the next. */
@@ -153,8 +154,8 @@ static int probe_hashes(struct sigpart *q, const struct weights *w, const struct
 }
 
 /* Of a part that was read whole the grid is taken from what is in memory. */
-static int read_values(struct sigpart *q, const struct reader *r, const struct part *p, const struct sample_size *n, const uint64_t *row,
-		       const uint64_t *col, bool whole, struct err *e)
+static int read_values(struct sigpart *q, const struct reader *r, const struct part *p, const struct sample_size *n,
+		       const uint64_t *row, const uint64_t *col, bool whole, struct err *e)
 {
 	if (!whole)
 		return canon_read_grid(r->w, p, row, n->nr, col, n->nc, q->v, e);
@@ -167,8 +168,8 @@ static int read_values(struct sigpart *q, const struct reader *r, const struct p
 	return 0;
 }
 
-static int read_grid(struct signature *s, struct sigpart *q, const struct reader *r, const struct part *p, int level, bool whole,
-		     struct err *e)
+static int read_grid(struct signature *s, struct sigpart *q, const struct reader *r, const struct part *p, int level,
+		     bool whole, struct err *e)
 {
 	struct sample_size n = sample_size(p, level);
 	cleanup_free uint64_t *row = mem_array(n.nr, sizeof *row), *col = mem_array(n.nc, sizeof *col);
@@ -202,14 +203,20 @@ static int read_whole(struct reader *r, const struct part *p, struct err *e)
 	return canon_read_rows(r->w, p, 0, p->rows, r->v, e);
 }
 
-static int make_part(struct signature *s, struct sigpart *q, struct reader *r, const struct part *p, int level, bool whole, bool probe,
-		     struct err *e)
+static int make_part(struct signature *s, struct sigpart *q, struct reader *r, const struct part *p, int level,
+		     bool whole, bool probe, struct err *e)
 {
 	const struct tensor *t = &r->w->tensors[p->tensor];
 	const struct dtype_info *d = dtype_info(t->dtype);
-	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role), .role_hash = sample_role_hash(p->role), .layer = p->layer,
-			      .name = sample_role_hash(t->name), .expert = p->expert, .tensor = p->tensor, .dtype = (uint8_t)t->dtype,
-			      .rows = p->rows, .cols = p->cols};
+	*q = (struct sigpart){.role = arena_strdup(&s->arena, p->role),
+			      .role_hash = sample_role_hash(p->role),
+			      .layer = p->layer,
+			      .name = sample_role_hash(t->name),
+			      .expert = p->expert,
+			      .tensor = p->tensor,
+			      .dtype = (uint8_t)t->dtype,
+			      .rows = p->rows,
+			      .cols = p->cols};
 	if (!q->role)
 		return err_nomem(e);
 	q->flags = (uint8_t)((d->quantised ? SIGPART_QUANTISED : 0) | (d->floating ? 0 : SIGPART_INTEGER) |
@@ -246,7 +253,8 @@ static void choose_probes(const struct canon *c, uint8_t *use)
 		cut[at] = h;
 	}
 	for (size_t i = 0; i < c->n_parts && n; i++)
-		if (c->parts[i].layer >= 0 && c->parts[i].rows >= 16 && c->parts[i].cols >= 16 && place_hash(&c->parts[i]) <= cut[n - 1])
+		if (c->parts[i].layer >= 0 && c->parts[i].rows >= 16 && c->parts[i].cols >= 16 &&
+		    place_hash(&c->parts[i]) <= cut[n - 1])
 			use[i] |= 2;
 }
 
@@ -298,8 +306,8 @@ int sigpart_cmp(const void *a, const void *b)
 	return (x->tensor > y->tensor) - (x->tensor < y->tensor);
 }
 
-static int make_parts(struct signature *s, const struct weights *w, const struct canon *c, const uint8_t *use, int level,
-		      bool whole, const struct cancel *cancel, struct err *e)
+static int make_parts(struct signature *s, const struct weights *w, const struct canon *c, const uint8_t *use,
+		      int level, bool whole, const struct cancel *cancel, struct err *e)
 {
 	struct reader reader cleanup_with(reader_release) = {.w = w};
 	s->parts = arena_array(&s->arena, c->n_parts, sizeof *s->parts);
@@ -323,7 +331,8 @@ static int make_parts(struct signature *s, const struct weights *w, const struct
 	return 0;
 }
 
-int signature_of(struct signature *s, const struct weights *w, const struct canon *c, const struct cancel *cancel, struct err *e)
+int signature_of(struct signature *s, const struct weights *w, const struct canon *c, const struct cancel *cancel,
+		 struct err *e)
 {
 	*s = (struct signature){.version = SIGNATURE_VERSION, .layers = c->layers};
 	uint64_t stored = total_bytes(w), before = io_bytes_read();

@@ -140,7 +140,11 @@ void buf_tsv(struct buf *b, const char *s, size_t len)
 		return;
 	}
 	for (size_t i = 0; i < len;) {
-		const char *esc = s[i] == '\t' ? "\\t" : s[i] == '\n' ? "\\n" : s[i] == '\r' ? "\\r" : s[i] == '\\' ? "\\\\" : NULL;
+		const char *esc = s[i] == '\t'   ? "\\t"
+				  : s[i] == '\n' ? "\\n"
+				  : s[i] == '\r' ? "\\r"
+				  : s[i] == '\\' ? "\\\\"
+						 : NULL;
 		size_t n = esc ? 1 : plain_len(s + i, len - i);
 		if (esc)
 			buf_str(b, esc);
@@ -175,7 +179,12 @@ void buf_xml(struct buf *b, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		size_t n = plain_len(s + i, len - i);
-		const char *esc = s[i] == '<' ? "&lt;" : s[i] == '>' ? "&gt;" : s[i] == '&' ? "&amp;" : s[i] == '"' ? "&quot;" : s[i] == '\'' ? "&#39;" : NULL;
+		const char *esc = s[i] == '<'    ? "&lt;"
+				  : s[i] == '>'  ? "&gt;"
+				  : s[i] == '&'  ? "&amp;"
+				  : s[i] == '"'  ? "&quot;"
+				  : s[i] == '\'' ? "&#39;"
+						 : NULL;
 		if (esc)
 			buf_str(b, esc);
 		else if (n)

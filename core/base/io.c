@@ -92,7 +92,8 @@ int io_pread(const struct io *io, void *out, size_t len, uint64_t off, struct er
 			return err_at(e, code, off + done, "read failed: %s", strerror(code));
 		}
 		if (n == 0)
-			return err_at(e, EIO, off + done, "file ends at byte %" PRIu64 ", expected %" PRIu64, off + done, off + len);
+			return err_at(e, EIO, off + done, "file ends at byte %" PRIu64 ", expected %" PRIu64,
+				      off + done, off + len);
 		done += (size_t)n;
 	}
 	atomic_fetch_add_explicit(&total, len, memory_order_relaxed);

@@ -21,7 +21,8 @@ bool process_found(const char *program)
 	char file[4096];
 	for (; path && *path; path += strcspn(path, ":"), path += *path == ':') {
 		int n = (int)strcspn(path, ":");
-		if (snprintf(file, sizeof file, "%.*s/%s", n, path, program) < (int)sizeof file && access(file, X_OK) == 0)
+		if (snprintf(file, sizeof file, "%.*s/%s", n, path, program) < (int)sizeof file &&
+		    access(file, X_OK) == 0)
 			return true;
 	}
 	return false;

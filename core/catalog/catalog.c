@@ -51,17 +51,25 @@ static int say(const struct catalog *c, struct err *e, sqlite3 *db, int rc)
 	switch (rc & 0xff) {
 	case SQLITE_NOTADB:
 	case SQLITE_CORRUPT:
-		return err_set(e, EUCLEAN, "the catalog %s is damaged (%s): delete it and tarn will make a new one; only time is lost",
-			       path, sqlite3_errstr(rc));
+		return err_set(
+			e, EUCLEAN,
+			"the catalog %s is damaged (%s): delete it and tarn will make a new one; only time is lost",
+			path, sqlite3_errstr(rc));
 	case SQLITE_FULL:
-		return err_set(e, ENOSPC, "no space left for the catalog %s: free some, or choose another place with --catalog FILE", path);
+		return err_set(
+			e, ENOSPC,
+			"no space left for the catalog %s: free some, or choose another place with --catalog FILE",
+			path);
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
-		return err_set(e, EACCES, "the catalog %s cannot be written: mend its permissions or choose another with --catalog FILE", path);
+		return err_set(
+			e, EACCES,
+			"the catalog %s cannot be written: mend its permissions or choose another with --catalog FILE",
+			path);
 	case SQLITE_CANTOPEN:
-		return err_set(e, EACCES, "cannot open the catalog %s (%s): choose another place with --catalog FILE", path,
-			       db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+		return err_set(e, EACCES, "cannot open the catalog %s (%s): choose another place with --catalog FILE",
+			       path, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return err_set(e, EBUSY, "the catalog %s is locked by another process", path);
@@ -93,13 +101,17 @@ static int connect(const struct catalog *c, struct connection **out, struct err 
 	struct connection *k = mem_alloc(sizeof *k);
 	if (!k)
 		return err_nomem(e);
-	int rc = sqlite3_open_v2(c->uri, &k->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(c->uri, &k->db,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+				 NULL);
 	int r = rc == SQLITE_OK ? 0 : say(c, e, k->db, rc);
 	if (!r) {
 		sqlite3_extended_result_codes(k->db, 1);
 		sqlite3_busy_timeout(k->db, BUSY_MS);
-		r = run(c, k->db, "PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA synchronous=NORMAL;"
-			"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;", e);
+		r = run(c, k->db,
+			"PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA synchronous=NORMAL;"
+			"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
+			e);
 	}
 	if (r < 0) {
 		connection_free(k);
@@ -130,13 +142,18 @@ static int migrate(struct catalog *c, struct err *e)
 	if (version < 0 || app < 0 || tables < 0)
 		return say(c, e, db, sqlite3_extended_errcode(db));
 	if ((tables || version) && app != APPLICATION_ID)
-		return err_set(e, EUCLEAN, "%s is an SQLite file but not a tarn catalog: choose another with --catalog FILE", c->path);
+		return err_set(e, EUCLEAN,
+			       "%s is an SQLite file but not a tarn catalog: choose another with --catalog FILE",
+			       c->path);
 	if (version > (int64_t)COUNT(steps))
-		return err_set(e, EPROTO, "the catalog %s was made by a newer tarn (schema %lld, this one knows %zu): "
-			       "use that tarn, or delete the file (only time is lost)", c->path, (long long)version, COUNT(steps));
+		return err_set(e, EPROTO,
+			       "the catalog %s was made by a newer tarn (schema %lld, this one knows %zu): "
+			       "use that tarn, or delete the file (only time is lost)",
+			       c->path, (long long)version, COUNT(steps));
 	for (size_t i = (size_t)version; i < COUNT(steps); i++) {
 		char tail[96];
-		snprintf(tail, sizeof tail, "PRAGMA user_version=%zu; PRAGMA application_id=%d; COMMIT", i + 1, APPLICATION_ID);
+		snprintf(tail, sizeof tail, "PRAGMA user_version=%zu; PRAGMA application_id=%d; COMMIT", i + 1,
+			 APPLICATION_ID);
 		if ((r = run(c, db, "BEGIN EXCLUSIVE", e)) < 0)
 			return r;
 		if (pragma(db, "PRAGMA user_version") > (int64_t)i) {	/* another process was faster */
@@ -304,8 +321,8 @@ static sqlite3_stmt *borrow(struct connection *k, enum query q, bool *own)
 	return st;
 }
 
-static int each(struct catalog *c, enum query q, struct err *e, int (*row)(void *, const struct catalog_row *), void *arg,
-		const char *fmt, va_list ap)
+static int each(struct catalog *c, enum query q, struct err *e, int (*row)(void *, const struct catalog_row *),
+		void *arg, const char *fmt, va_list ap)
 {
 	struct connection *k;
 	int r = checkout(c, &k, e);

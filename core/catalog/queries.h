@@ -9,9 +9,11 @@ X(DATA_VERSION, "PRAGMA data_version")
 
 /* models */
 X(MODELS, "SELECT id,name,root,flags,state,mtime,uid,gid,mode,identity,computed FROM model")
-X(MODEL_MAX, "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='model'),0),coalesce((SELECT max(id) FROM model),0))")
-X(MODEL_PUT, "INSERT INTO model(id,name,root,flags,state,mtime,uid,gid,mode,identity,computed,dir,single,layout,revision) "
-	"VALUES(?1,?2,?3,?4,0,?5,?6,?7,?8,?9,0,?10,?11,?12,?13)")
+X(MODEL_MAX,
+  "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='model'),0),coalesce((SELECT max(id) FROM model),0))")
+X(MODEL_PUT,
+  "INSERT INTO model(id,name,root,flags,state,mtime,uid,gid,mode,identity,computed,dir,single,layout,revision) "
+  "VALUES(?1,?2,?3,?4,0,?5,?6,?7,?8,?9,0,?10,?11,?12,?13)")
 X(MODEL_PLACE, "SELECT root,dir,single,layout,revision,name FROM model WHERE id=?1")
 X(MODEL_STATE, "UPDATE model SET state=?2, flags=?3 WHERE id=?1")
 X(STATES_CLEAR, "UPDATE model SET state=0")
@@ -26,8 +28,10 @@ X(FILE_PUT, "INSERT INTO file(model,n,name,path,kind,size,mtime,ctime,dev,ino,ui
 	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")
 X(FILES, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken FROM file WHERE model=?1 ORDER BY n")
 X(FILE, "SELECT n,name,path,kind,size,mtime,ctime,dev,ino,uid,gid,mode,broken FROM file WHERE model=?1 AND n=?2")
-X(FILE_FIND, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE m.root=?1 AND f.path=?2 ORDER BY m.name")
-X(FILE_SAME, "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE f.dev=?1 AND f.ino=?2 ORDER BY m.name")
+X(FILE_FIND,
+  "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE m.root=?1 AND f.path=?2 ORDER BY m.name")
+X(FILE_SAME,
+  "SELECT m.name, f.name FROM file f JOIN model m ON m.id=f.model WHERE f.dev=?1 AND f.ino=?2 ORDER BY m.name")
 X(FILE_BYTES, "SELECT coalesce(sum(size),0) FROM file WHERE model=?1 AND kind=?2")
 X(FILES_DROP, "DELETE FROM file WHERE model=?1")
 
@@ -51,20 +55,23 @@ X(DECLARED_PUT, "INSERT INTO declared(model,n,base,relation,source) VALUES(?1,?2
 X(DECLARED, "SELECT base,relation,source FROM declared WHERE model=?1 ORDER BY n")
 X(BESIDE_PUT, "INSERT INTO beside(model,n,path,size,mtime,ctime,dev,ino) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")
 X(BESIDE_DROP, "DELETE FROM beside WHERE model=?1")
-X(BESIDE_ALL, "SELECT b.model,m.root,b.path,b.size,b.mtime,b.ctime,b.dev,b.ino FROM beside b JOIN model m ON m.id=b.model "
+X(BESIDE_ALL,
+  "SELECT b.model,m.root,b.path,b.size,b.mtime,b.ctime,b.dev,b.ino FROM beside b JOIN model m ON m.id=b.model "
   "ORDER BY b.model,b.n")
 X(DECLARED_DROP, "DELETE FROM declared WHERE model=?1")
 X(EVALUATION_PUT, "INSERT INTO evaluation(model,n,task,dataset,metric,value,source) VALUES(?1,?2,?3,?4,?5,?6,?7)")
 X(EVALUATIONS, "SELECT task,dataset,metric,value,source FROM evaluation WHERE model=?1 ORDER BY n")
-X(EVALUATION_BYTES, "SELECT coalesce(sum(length(task)+length(dataset)+length(metric)+length(value)+length(source)+8),0) "
-	"FROM evaluation WHERE model=?1")
+X(EVALUATION_BYTES,
+  "SELECT coalesce(sum(length(task)+length(dataset)+length(metric)+length(value)+length(source)+8),0) "
+  "FROM evaluation WHERE model=?1")
 X(EVALUATIONS_DROP, "DELETE FROM evaluation WHERE model=?1")
 
 /* facets: key/value pairs that by/ lists */
 X(FACET_PUT, "INSERT INTO facet(key,value) VALUES(?1,?2) ON CONFLICT DO NOTHING")
 X(FACET_ID, "SELECT id FROM facet WHERE key=?1 AND value=?2")
 X(FACET_NAME, "SELECT key,value FROM facet WHERE id=?1")
-X(FACET_JOIN, "INSERT INTO facet_model(facet,model) SELECT id,?3 FROM facet WHERE key=?1 AND value=?2 ON CONFLICT DO NOTHING")
+X(FACET_JOIN,
+  "INSERT INTO facet_model(facet,model) SELECT id,?3 FROM facet WHERE key=?1 AND value=?2 ON CONFLICT DO NOTHING")
 X(FACET_VALUES, "SELECT f.id,f.value FROM facet f WHERE f.key=?1 AND f.value>?2 "
 	"AND EXISTS(SELECT 1 FROM facet_model m WHERE m.facet=f.id) ORDER BY f.value")
 X(FACET_MODELS, "SELECT model FROM facet_model WHERE facet=?1 AND model>?2 ORDER BY model")
@@ -75,9 +82,10 @@ X(FACET_COUNTS, "SELECT f.value,count(*) FROM facet f JOIN facet_model m ON m.fa
 X(FACETS_OF_DROP, "DELETE FROM facet_model WHERE model=?1")
 X(FACET_OF_DROP, "DELETE FROM facet_model WHERE model=?1 AND facet IN (SELECT id FROM facet WHERE key=?2)")
 X(FACET_KEY_DROP, "DELETE FROM facet_model WHERE facet IN (SELECT id FROM facet WHERE key=?1)")
-X(FACET_EMPTY, "INSERT OR IGNORE INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "
-	"FROM model m WHERE m.state>0 AND NOT EXISTS(SELECT 1 FROM facet_model fm JOIN facet f ON f.id=fm.facet "
-	"WHERE fm.model=m.id AND f.key=?1)")
+X(FACET_EMPTY,
+  "INSERT OR IGNORE INTO facet_model(facet,model) SELECT (SELECT id FROM facet WHERE key=?1 AND value='_none'), m.id "
+  "FROM model m WHERE m.state>0 AND NOT EXISTS(SELECT 1 FROM facet_model fm JOIN facet f ON f.id=fm.facet "
+  "WHERE fm.model=m.id AND f.key=?1)")
 
 /* what in the lake is shown nowhere */
 X(UNREAD_CLEAR, "DELETE FROM unread")
@@ -99,13 +107,15 @@ X(SIGNATURE_SWEEP, "DELETE FROM signature WHERE key NOT IN (SELECT key FROM sign
 X(EDGE_CLEAR, "DELETE FROM edge")
 X(EDGE_PUT, "INSERT INTO edge(child,n,parent,relation,weight,confidence,basis,distance,method,evidence,why) "
 	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")
-X(EDGES_OF, "SELECT parent,relation,weight,confidence,basis,distance,method,evidence,why FROM edge WHERE child=?1 ORDER BY n")
+X(EDGES_OF,
+  "SELECT parent,relation,weight,confidence,basis,distance,method,evidence,why FROM edge WHERE child=?1 ORDER BY n")
 X(EDGES_FROM, "SELECT child,relation FROM edge WHERE parent=?1")
 X(EDGE_ALL, "SELECT child,parent,relation,weight,confidence,basis FROM edge ORDER BY child,n")
 X(EDGES_DROP, "DELETE FROM edge WHERE child=?1")
 X(ORIGINS_DROP, "DELETE FROM origin WHERE model=?1")
 X(ORIGIN_CLEAR, "DELETE FROM origin")
-X(ORIGIN_PUT, "INSERT INTO origin(model,n,tensor,source,source_tensor,weight,match,distance) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")
+X(ORIGIN_PUT,
+  "INSERT INTO origin(model,n,tensor,source,source_tensor,weight,match,distance) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")
 /* tensors are indices into the header's list */
 X(ORIGINS, "SELECT tensor,source,source_tensor,weight,match,distance FROM origin WHERE model=?1 ORDER BY n")
 X(FAMILY_CLEAR, "DELETE FROM family")

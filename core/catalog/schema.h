@@ -1,5 +1,5 @@
 /* The schema, as the steps that lead to it: a step is never changed, only added. No include guard: a list for an array. */
-	"CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+"CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 	"CREATE TABLE model(id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB UNIQUE, root INT, flags INT, state INT, mtime INT,"
 	" uid INT, gid INT, mode INT, identity INT, computed INT, dir BLOB, single INT, layout TEXT, revision TEXT);"
 	"CREATE TABLE file(model INT, n INT, name BLOB, path BLOB, kind INT, size INT, mtime INT, ctime INT, dev INT, ino INT,"

@@ -194,7 +194,8 @@ int view_builder_add(struct view_builder *b, const struct view_model *m, const c
 
 static int by_name(const void *a, const void *b, void *pool)
 {
-	return view_cmp((char *)pool + ((const struct view_model *)a)->name, (char *)pool + ((const struct view_model *)b)->name);
+	return view_cmp((char *)pool + ((const struct view_model *)a)->name,
+			(char *)pool + ((const struct view_model *)b)->name);
 }
 
 static int by_id(const void *a, const void *b, void *arg)
@@ -261,9 +262,15 @@ struct view *view_build(struct view_builder *b, uint64_t generation, const struc
 static int load_row(void *arg, const struct catalog_row *r)
 {
 	struct view_model m = {
-		.id = (uint32_t)catalog_int(r, 0), .root = (uint8_t)catalog_int(r, 2), .flags = (uint32_t)catalog_int(r, 3),
-		.state = (uint8_t)catalog_int(r, 4), .mtime_ns = catalog_int(r, 5), .uid = (uint32_t)catalog_int(r, 6),
-		.gid = (uint32_t)catalog_int(r, 7), .mode = (uint16_t)catalog_int(r, 8), .identity = (uint64_t)catalog_int(r, 9),
+		.id = (uint32_t)catalog_int(r, 0),
+		.root = (uint8_t)catalog_int(r, 2),
+		.flags = (uint32_t)catalog_int(r, 3),
+		.state = (uint8_t)catalog_int(r, 4),
+		.mtime_ns = catalog_int(r, 5),
+		.uid = (uint32_t)catalog_int(r, 6),
+		.gid = (uint32_t)catalog_int(r, 7),
+		.mode = (uint16_t)catalog_int(r, 8),
+		.identity = (uint64_t)catalog_int(r, 9),
 	};
 	atomic_init(&m.computed, (uint64_t)catalog_int(r, 10));
 	return view_builder_add(arg, &m, catalog_text(r, 1, NULL));

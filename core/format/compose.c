@@ -52,8 +52,14 @@ static const struct tensor *find(const struct finding *f, const char *base, size
 	return NULL;
 }
 
-static const char *const triggers[] = {".SCB", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".qweight",
-	".weight_packed", ".weight_scale", ".weight_scale_inv", ".biases"};
+static const char *const triggers[] = {".SCB",
+				       ".quant_state.bitsandbytes__nf4",
+				       ".quant_state.bitsandbytes__fp4",
+				       ".qweight",
+				       ".weight_packed",
+				       ".weight_scale",
+				       ".weight_scale_inv",
+				       ".biases"};
 
 /* Which trigger the name ends with, and the length of what stands before; -1: none. */
 static int trigger_of(const char *name, size_t *base)
@@ -175,7 +181,8 @@ static bool set_state_shape(struct tensor *t, struct composite *c, const struct 
 	t->ndim = (uint8_t)nd;
 	for (size_t i = 0; i < nd; i++) {
 		int64_t d;
-		if (!value_int(&shape->arr.items[i], &d) || d <= 0 || __builtin_mul_overflow(elements, (uint64_t)d, &elements))
+		if (!value_int(&shape->arr.items[i], &d) || d <= 0 ||
+		    __builtin_mul_overflow(elements, (uint64_t)d, &elements))
 			return false;
 		t->shape[i] = (uint64_t)d;
 	}
@@ -185,7 +192,8 @@ static bool set_state_shape(struct tensor *t, struct composite *c, const struct 
 	return true;
 }
 
-static bool make_bnb_4bit(struct finding *f, const char *name, size_t n, const char *state_suffix, struct composite *c, struct tensor *t)
+static bool make_bnb_4bit(struct finding *f, const char *name, size_t n, const char *state_suffix, struct composite *c,
+			  struct tensor *t)
 {
 	struct value json;
 	const struct tensor *state = find(f, name, n, state_suffix), *nested = find(f, name, n, ".nested_absmax");
@@ -199,15 +207,17 @@ static bool make_bnb_4bit(struct finding *f, const char *name, size_t n, const c
 	part(c, NULL, nested_map);
 	part(c, NULL, map);
 	part(c, NULL, state);
-	if (!c->q || !c->scale || !v || !set_state_shape(t, c, value_get(v, "shape")) || !read_table(f, map, c->codes, 16) ||
-	    !value_int(value_get(v, "blocksize"), &block) || block < 1 || c->q->bytes != t->elements / 2 + t->elements % 2)
+	if (!c->q || !c->scale || !v || !set_state_shape(t, c, value_get(v, "shape")) ||
+	    !read_table(f, map, c->codes, 16) || !value_int(value_get(v, "blocksize"), &block) || block < 1 ||
+	    c->q->bytes != t->elements / 2 + t->elements % 2)
 		return false;
 	c->block_cols = (uint64_t)block;
 	if (c->scale->elements != (t->elements - 1) / c->block_cols + 1)
 		return false;
 	if (nested) {
-		if (!read_table(f, nested_map, c->nested_codes, 256) || !value_int(value_get(v, "nested_blocksize"), &nested_block) ||
-		    nested_block < 1 || !value_num(value_get(v, "nested_offset"), &offset) || c->scale->dtype != DTYPE_U8 ||
+		if (!read_table(f, nested_map, c->nested_codes, 256) ||
+		    !value_int(value_get(v, "nested_blocksize"), &nested_block) || nested_block < 1 ||
+		    !value_num(value_get(v, "nested_offset"), &offset) || c->scale->dtype != DTYPE_U8 ||
 		    nested->elements != (c->scale->elements - 1) / (uint64_t)nested_block + 1)
 			return false;
 		c->nested_block = (uint64_t)nested_block;
@@ -226,8 +236,9 @@ static bool make_gptq(struct finding *f, const char *name, size_t n, struct comp
 	part(c, &c->scale, find(f, name, n, ".scales"));
 	part(c, &c->index, find(f, name, n, ".g_idx"));
 	const struct tensor *q = c->q, *z = c->zeros, *s = c->scale;
-	if (!z || !s || !is_matrix(q) || !is_matrix(z) || !is_matrix(s) || q->dtype != DTYPE_I32 || z->dtype != DTYPE_I32 ||
-	    !is_float(s) || z->shape[0] != s->shape[0] || s->shape[1] % 8 || q->shape[0] > UINT32_MAX || s->shape[1] > UINT32_MAX)
+	if (!z || !s || !is_matrix(q) || !is_matrix(z) || !is_matrix(s) || q->dtype != DTYPE_I32 ||
+	    z->dtype != DTYPE_I32 || !is_float(s) || z->shape[0] != s->shape[0] || s->shape[1] % 8 ||
+	    q->shape[0] > UINT32_MAX || s->shape[1] > UINT32_MAX)
 		return false;
 	bool awq = q->shape[1] != s->shape[1];
 	const char *version = value_str(value_get(f->config, "checkpoint_format"));
@@ -264,8 +275,9 @@ static bool make_packed(struct finding *f, const char *name, size_t n, struct co
 	part(c, &c->zeros, find(f, name, n, ".weight_zero_point"));
 	part(c, &c->index, find(f, name, n, ".weight_g_idx"));
 	part(c, NULL, shape);
-	if (!is_matrix(c->q) || c->q->dtype != DTYPE_I32 || !c->scale || !is_float(c->scale) || !shape || shape->dtype != DTYPE_I64 ||
-	    shape->elements != 2 || !succeeded(f, weights_read_raw(f->w, shape, 0, 16, raw, f->e)))
+	if (!is_matrix(c->q) || c->q->dtype != DTYPE_I32 || !c->scale || !is_float(c->scale) || !shape ||
+	    shape->dtype != DTYPE_I64 || shape->elements != 2 ||
+	    !succeeded(f, weights_read_raw(f->w, shape, 0, 16, raw, f->e)))
 		return false;
 	uint64_t dims[2] = {0};
 	for (int i = 15; i >= 0; i--)
@@ -277,14 +289,17 @@ static bool make_packed(struct finding *f, const char *name, size_t n, struct co
 	c->zero = c->bits == 4 ? 8 : 128;
 	c->factor = 1;
 	t->dtype = c->bits == 4 ? DTYPE_CT_INT4 : DTYPE_CT_INT8;
-	if (!c->bits || !set_grid(c, 0, 0) || (c->index && (c->index->elements != c->cols || c->index->dtype != DTYPE_I32)))
+	if (!c->bits || !set_grid(c, 0, 0) ||
+	    (c->index && (c->index->elements != c->cols || c->index->dtype != DTYPE_I32)))
 		return false;
 	uint64_t each = 32 / c->bits;
-	return !c->zeros || (c->zeros->dtype == DTYPE_I32 && c->zeros->elements == (c->rows + each - 1) / each * c->scale_cols);
+	return !c->zeros ||
+	       (c->zeros->dtype == DTYPE_I32 && c->zeros->elements == (c->rows + each - 1) / each * c->scale_cols);
 }
 
 /* A weight of 8 bits with its scale beside it. */
-static bool make_scaled(struct finding *f, const char *name, size_t n, const char *suffix, struct composite *c, struct tensor *t)
+static bool make_scaled(struct finding *f, const char *name, size_t n, const char *suffix, struct composite *c,
+			struct tensor *t)
 {
 	part(c, &c->q, find(f, name, n, ".weight"));
 	part(c, &c->scale, find(f, name, n, suffix));
@@ -319,8 +334,8 @@ static bool make_mlx(struct finding *f, const char *name, size_t n, struct compo
 	part(c, &c->scale, find(f, name, n, ".scales"));
 	part(c, &c->bias, find(f, name, n, ".biases"));
 	const struct tensor *q = c->q, *s = c->scale;
-	if (!q || !s || q->dtype != DTYPE_U32 || q->ndim < 2 || s->ndim != q->ndim || !is_float(s) || !is_float(c->bias) ||
-	    c->bias->elements != s->elements)
+	if (!q || !s || q->dtype != DTYPE_U32 || q->ndim < 2 || s->ndim != q->ndim || !is_float(s) ||
+	    !is_float(c->bias) || c->bias->elements != s->elements)
 		return false;
 	snprintf(layer, sizeof layer, "%.*s", (int)MIN(n, sizeof layer - 1), name);
 	int64_t group = config_int(f, "group_size", 64);
@@ -401,8 +416,9 @@ static int find_all(struct finding *f)
 			if (f->failed)
 				return f->failed;
 			/* a scale may belong to something else; the other triggers say what they are */
-			if (trigger != 5 && trigger != 7 && weights_warn(w, w->files[w->tensors[i].file].path, "quantisation",
-			    "%.200s: its parts do not fit together, they are shown as they are", name) < 0)
+			if (trigger != 5 && trigger != 7 &&
+			    weights_warn(w, w->files[w->tensors[i].file].path, "quantisation",
+					 "%.200s: its parts do not fit together, they are shown as they are", name) < 0)
 				return err_nomem(f->e);
 			continue;
 		}
@@ -422,7 +438,12 @@ static const char *method_name(struct weights *w, const struct composite *c, con
 	case DTYPE_CT_INT8: return "compressed-int8";
 	case DTYPE_CT_INT4: return "compressed-int4";
 	case DTYPE_CT_FP8: return "fp8";
-	default: return arena_printf(&w->arena, "%s-%ubit", t->dtype == DTYPE_GPTQ ? "gptq" : t->dtype == DTYPE_AWQ ? "awq" : "mlx", c->bits);
+	default:
+		return arena_printf(&w->arena, "%s-%ubit",
+				    t->dtype == DTYPE_GPTQ  ? "gptq"
+				    : t->dtype == DTYPE_AWQ ? "awq"
+							    : "mlx",
+				    c->bits);
 	}
 }
 

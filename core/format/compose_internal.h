@@ -34,8 +34,10 @@ struct composed {
 	size_t n;
 };
 
-int compose_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
-int compose_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e);
+int compose_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		 struct err *e);
+int compose_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+		     struct err *e);
 const struct composed *composed_of(const struct weights *w);	/* NULL unless composed */
 bool is_composite(const struct tensor *t);
 

@@ -42,20 +42,23 @@ static void grid_release(struct grid *g)
 	free(g->zero);
 }
 
-static int read_floats(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float **out, struct err *e)
+static int read_floats(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float **out,
+		       struct err *e)
 {
 	*out = mem_array(n, sizeof **out);
 	return *out ? weights_read(w, t, first, n, *out, e) : err_nomem(e);
 }
 
-static int read_bytes(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, unsigned char **out, struct err *e)
+static int read_bytes(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, unsigned char **out,
+		      struct err *e)
 {
 	*out = mem_alloc(n + 1);	/* bits_at may look one byte further */
 	return *out ? weights_read_raw(w, t, off, n, *out, e) : err_nomem(e);
 }
 
 /* Zero points: one number a scale, or (compressed-tensors) packed downwards, 32/bits rows in a word. */
-static int read_zeros(const struct weights *w, const struct composite *c, uint64_t g0, uint64_t n, struct grid *g, struct err *e)
+static int read_zeros(const struct weights *w, const struct composite *c, uint64_t g0, uint64_t n, struct grid *g,
+		      struct err *e)
 {
 	cleanup_free unsigned char *raw = NULL;
 	cleanup_free float *f = NULL;
@@ -73,12 +76,14 @@ static int read_zeros(const struct weights *w, const struct composite *c, uint64
 	for (uint64_t i = 0; !r && i < n; i++)
 		for (uint64_t k = 0; k < c->scale_cols; k++) {
 			uint32_t word = word_at(raw + 4 * (((g0 + i) / each - row) * c->scale_cols + k));
-			g->zero[i * c->scale_cols + k] = (int32_t)(word >> (g0 + i) % each * c->bits & ((1u << c->bits) - 1)) - c->zero;
+			g->zero[i * c->scale_cols + k] =
+				(int32_t)(word >> (g0 + i) % each * c->bits & ((1u << c->bits) - 1)) - c->zero;
 		}
 	return r;
 }
 
-static int read_grid(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, struct grid *g, struct err *e)
+static int read_grid(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, struct grid *g,
+		     struct err *e)
 {
 	uint64_t g0 = r0 / c->block_rows, n = (r0 + nr - 1) / c->block_rows - g0 + 1;
 	*g = (struct grid){.first = g0};
@@ -91,7 +96,8 @@ static int read_grid(const struct weights *w, const struct composite *c, uint64_
 }
 
 /* The group of each column, where an index says so. */
-static int read_index(const struct weights *w, const struct composite *c, uint64_t groups, uint32_t **out, struct err *e)
+static int read_index(const struct weights *w, const struct composite *c, uint64_t groups, uint32_t **out,
+		      struct err *e)
 {
 	cleanup_free unsigned char *raw = NULL;
 	*out = NULL;
@@ -104,15 +110,15 @@ static int read_index(const struct weights *w, const struct composite *c, uint64
 	for (uint64_t i = 0; i < c->cols; i++) {
 		(*out)[i] = word_at(raw + 4 * i);
 		if ((*out)[i] >= groups)
-			return err_set(e, EINVAL, "%.200s: group %u of column %llu, there are %llu", c->index->name, (*out)[i],
-				       (unsigned long long)i, (unsigned long long)groups);
+			return err_set(e, EINVAL, "%.200s: group %u of column %llu, there are %llu", c->index->name,
+				       (*out)[i], (unsigned long long)i, (unsigned long long)groups);
 	}
 	return 0;
 }
 
 /* The packed numbers of rows [r0, r0+nr), columns [c0, c0+nc), before zero point and scale. */
-static int read_numbers(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0, uint64_t nc,
-			float *out, struct err *e)
+static int read_numbers(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+			uint64_t nc, float *out, struct err *e)
 {
 	cleanup_free unsigned char *raw = NULL;
 	if (c->packing == PACK_FLOAT)
@@ -128,13 +134,15 @@ static int read_numbers(const struct weights *w, const struct composite *c, uint
 	int r = read_bytes(w, c->q, r0 * stride + from, (nr - 1) * stride + to - from, &raw, e);
 	for (uint64_t k = 0; !r && k < nr; k++)
 		for (uint64_t i = 0; i < nc; i++)
-			out[k * nc + i] = (float)((int32_t)bits_at(raw + k * stride, (c0 + i) * c->bits - from * 8, c->bits) - c->zero);
+			out[k * nc + i] =
+				(float)((int32_t)bits_at(raw + k * stride, (c0 + i) * c->bits - from * 8, c->bits) -
+					c->zero);
 	return r;
 }
 
 /* nr > 1 only for whole rows. */
-static int read_matrix(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0, uint64_t nc,
-		       float *out, struct err *e)
+static int read_matrix(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+		       uint64_t nc, float *out, struct err *e)
 {
 	struct grid cleanup_with(grid_release) g = {0};
 	cleanup_free uint32_t *index = NULL;
@@ -159,7 +167,8 @@ static int read_matrix(const struct weights *w, const struct composite *c, uint6
 
 /* --- bitsandbytes, 4 bits --- */
 
-static int read_absmax(const struct weights *w, const struct composite *c, uint64_t b0, uint64_t n, float **out, struct err *e)
+static int read_absmax(const struct weights *w, const struct composite *c, uint64_t b0, uint64_t n, float **out,
+		       struct err *e)
 {
 	if (!c->nested_scale)
 		return read_floats(w, c->scale, b0, n, out, e);
@@ -177,7 +186,8 @@ static int read_absmax(const struct weights *w, const struct composite *c, uint6
 	return 0;
 }
 
-static int read_codes(const struct weights *w, const struct composite *c, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_codes(const struct weights *w, const struct composite *c, uint64_t first, uint64_t n, float *out,
+		      struct err *e)
 {
 	cleanup_free unsigned char *raw = NULL;
 	cleanup_free float *absmax = NULL;
@@ -216,8 +226,8 @@ static void transposed_release(struct transposed *t)
 }
 
 /* Bytes [from, to) of rows [p0, p0+np) of a stored matrix with `width` bytes a row. */
-static int read_strip(const struct weights *w, const struct tensor *t, uint64_t p0, uint64_t np, uint64_t width, uint64_t from, uint64_t to,
-		      unsigned char *out, struct err *e)
+static int read_strip(const struct weights *w, const struct tensor *t, uint64_t p0, uint64_t np, uint64_t width,
+		      uint64_t from, uint64_t to, unsigned char *out, struct err *e)
 {
 	if (from == 0 && to == width)
 		return weights_read_raw(w, t, p0 * width, np * width, out, e);
@@ -228,8 +238,8 @@ static int read_strip(const struct weights *w, const struct tensor *t, uint64_t 
 }
 
 /* A strip of outputs [r0, r0+nr), rounded outwards to 32 so that no packed word is split. */
-static int read_transposed(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0, uint64_t nc,
-			   float *out, struct err *e)
+static int read_transposed(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+			   uint64_t nc, float *out, struct err *e)
 {
 	struct transposed cleanup_with(transposed_release) t = {.groups = c->scale->elements / c->rows};
 	uint64_t o0 = r0 / 32 * 32, o1 = MIN((r0 + nr + 31) / 32 * 32, c->rows), no = o1 - o0;
@@ -279,8 +289,8 @@ static int read_transposed(const struct weights *w, const struct composite *c, u
 
 /* --- ranges --- */
 
-static int read_box(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0, uint64_t nc,
-		    float *out, struct err *e)
+static int read_box(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+		    uint64_t nc, float *out, struct err *e)
 {
 	return c->packing == PACK_GPTQ || c->packing == PACK_AWQ ? read_transposed(w, c, r0, nr, c0, nc, out, e)
 								 : read_matrix(w, c, r0, nr, c0, nc, out, e);
@@ -299,7 +309,8 @@ int compose_read(const struct weights *w, const struct tensor *t, uint64_t first
 			m = MIN(n, (uint64_t)BUDGET);
 			r = read_codes(&k->stored, c, first, m, out, e);
 		} else {
-			uint64_t row = first / c->cols, col = first % c->cols, budget = MAX((uint64_t)1, BUDGET / c->cols);
+			uint64_t row = first / c->cols, col = first % c->cols,
+				 budget = MAX((uint64_t)1, BUDGET / c->cols);
 			bool whole = !col && n >= c->cols;
 			uint64_t rows = whole ? MIN(n / c->cols, budget) : 1;
 			uint64_t cols = whole ? c->cols : MIN(n, c->cols - col);
@@ -315,7 +326,8 @@ int compose_read(const struct weights *w, const struct tensor *t, uint64_t first
 	return 0;
 }
 
-int compose_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e)
+int compose_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+		     struct err *e)
 {
 	const struct composed *k = composed_of(w);
 	if (!is_composite(t))

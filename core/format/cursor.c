@@ -10,8 +10,9 @@
 
 static int ends(const struct cursor *c, uint64_t n, struct err *e)
 {
-	return err_at(e, EINVAL, source_pos(c->src, c->pos), "expected %" PRIu64 " bytes at %" PRIu64 ", %" PRIu64 " remain: cut short",
-		      n, c->pos, cursor_left(c));
+	return err_at(e, EINVAL, source_pos(c->src, c->pos),
+		      "expected %" PRIu64 " bytes at %" PRIu64 ", %" PRIu64 " remain: cut short", n, c->pos,
+		      cursor_left(c));
 }
 
 int cursor_take(struct cursor *c, size_t n, const unsigned char **out, struct err *e)

@@ -90,15 +90,16 @@ NIBBLES(from_i4, (float)((int)(x ^ 8) - 8))
 NIBBLES(from_u4, (float)x)
 
 /* Four elements in three bytes, as a little-endian stream of bits. */
-#define SIXES(name, man, bias)									\
-	static void name(const void *src, float *restrict dst, size_t n)			\
-	{											\
-		const uint8_t *s = src;								\
-		for (size_t i = 0; i < n; i++) {						\
-			const uint8_t *p = s + i / 4 * 3;					\
-			uint32_t x = ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16) >> (i % 4 * 6) & 63;	\
-			dst[i] = signed_float(small_float(x & 31, man, bias), x >> 5);		\
-		}										\
+#define SIXES(name, man, bias)                                                                                         \
+	static void name(const void *src, float *restrict dst, size_t n)                                               \
+	{                                                                                                              \
+		const uint8_t *s = src;                                                                                \
+		for (size_t i = 0; i < n; i++) {                                                                       \
+			const uint8_t *p = s + i / 4 * 3;                                                              \
+			uint32_t x =                                                                                   \
+				((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16) >> (i % 4 * 6) & 63;     \
+			dst[i] = signed_float(small_float(x & 31, man, bias), x >> 5);                                 \
+		}                                                                                                      \
 	}
 
 SIXES(from_e2m3, 3, 1)
@@ -194,13 +195,15 @@ enum dtype dtype_by_name(const char *name)
 enum dtype dtype_by_ggml(uint32_t type)
 {
 	static const uint8_t types[] = {
-		[0] = DTYPE_F32, [1] = DTYPE_F16, [2] = DTYPE_Q4_0, [3] = DTYPE_Q4_1, [6] = DTYPE_Q5_0, [7] = DTYPE_Q5_1,
-		[8] = DTYPE_Q8_0, [9] = DTYPE_Q8_1, [10] = DTYPE_Q2_K, [11] = DTYPE_Q3_K, [12] = DTYPE_Q4_K, [13] = DTYPE_Q5_K,
-		[14] = DTYPE_Q6_K, [15] = DTYPE_Q8_K, [16] = DTYPE_IQ2_XXS, [17] = DTYPE_IQ2_XS, [18] = DTYPE_IQ3_XXS,
-		[19] = DTYPE_IQ1_S, [20] = DTYPE_IQ4_NL, [21] = DTYPE_IQ3_S, [22] = DTYPE_IQ2_S, [23] = DTYPE_IQ4_XS,
-		[24] = DTYPE_I8, [25] = DTYPE_I16, [26] = DTYPE_I32, [27] = DTYPE_I64, [28] = DTYPE_F64, [29] = DTYPE_IQ1_M,
-		[30] = DTYPE_BF16, [34] = DTYPE_TQ1_0, [35] = DTYPE_TQ2_0, [39] = DTYPE_MXFP4, [40] = DTYPE_NVFP4,
-		[41] = DTYPE_Q1_0, [42] = DTYPE_Q2_0,
+		[0] = DTYPE_F32,      [1] = DTYPE_F16,     [2] = DTYPE_Q4_0,     [3] = DTYPE_Q4_1,
+		[6] = DTYPE_Q5_0,     [7] = DTYPE_Q5_1,    [8] = DTYPE_Q8_0,     [9] = DTYPE_Q8_1,
+		[10] = DTYPE_Q2_K,    [11] = DTYPE_Q3_K,   [12] = DTYPE_Q4_K,    [13] = DTYPE_Q5_K,
+		[14] = DTYPE_Q6_K,    [15] = DTYPE_Q8_K,   [16] = DTYPE_IQ2_XXS, [17] = DTYPE_IQ2_XS,
+		[18] = DTYPE_IQ3_XXS, [19] = DTYPE_IQ1_S,  [20] = DTYPE_IQ4_NL,  [21] = DTYPE_IQ3_S,
+		[22] = DTYPE_IQ2_S,   [23] = DTYPE_IQ4_XS, [24] = DTYPE_I8,      [25] = DTYPE_I16,
+		[26] = DTYPE_I32,     [27] = DTYPE_I64,    [28] = DTYPE_F64,     [29] = DTYPE_IQ1_M,
+		[30] = DTYPE_BF16,    [34] = DTYPE_TQ1_0,  [35] = DTYPE_TQ2_0,   [39] = DTYPE_MXFP4,
+		[40] = DTYPE_NVFP4,   [41] = DTYPE_Q1_0,   [42] = DTYPE_Q2_0,
 	};
 	return type < COUNT(types) ? (enum dtype)types[type] : DTYPE_NONE;
 }

@@ -196,7 +196,8 @@ static inline void q4_k_block(const uint8_t *restrict p, float *restrict y)
 		int scale[2], min[2];
 		scale_min(p + 4, 2 * c, &scale[0], &min[0]);
 		scale_min(p + 4, 2 * c + 1, &scale[1], &min[1]);
-		float d0 = d * (float)scale[0], m0 = dmin * (float)min[0], d1 = d * (float)scale[1], m1 = dmin * (float)min[1];
+		float d0 = d * (float)scale[0], m0 = dmin * (float)min[0], d1 = d * (float)scale[1],
+		      m1 = dmin * (float)min[1];
 		for (int j = 0; j < 32; j++) {
 			y[c * 64 + j] = d0 * (float)(q[j] & 15) - m0;
 			y[c * 64 + 32 + j] = d1 * (float)(q[j] >> 4) - m1;

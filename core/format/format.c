@@ -366,8 +366,9 @@ int tensor_check(const struct weights *w, const struct tensor *t, struct err *e)
 {
 	uint64_t size = w->files[t->file].io.size;
 	if (t->offset > size || t->bytes > size - t->offset)
-		return err_at(e, EINVAL, t->offset, "%.200s: expected %" PRIu64 " bytes at %" PRIu64 ", the file has %" PRIu64,
-			      t->name, t->bytes, t->offset, size);
+		return err_at(e, EINVAL, t->offset,
+			      "%.200s: expected %" PRIu64 " bytes at %" PRIu64 ", the file has %" PRIu64, t->name,
+			      t->bytes, t->offset, size);
 	return 0;
 }
 
@@ -399,14 +400,15 @@ int weights_cover(struct weights *w, size_t first, uint64_t begin, uint64_t alig
 	}
 	int r = 0;
 	if (holes)
-		r = weights_warn(w, f->path, "hole", "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)",
-				 hole, holes);
+		r = weights_warn(w, f->path, "hole",
+				 "bytes that no tensor holds before '%.150s' (%" PRIu64 " such holes)", hole, holes);
 	if (!r && overlaps)
 		r = weights_warn(w, f->path, "overlap", "'%.150s' shares bytes with another tensor (%" PRIu64 " do)",
 				 overlap, overlaps);
 	if (!r && at < f->io.size && f->io.size - at >= align)
 		r = weights_warn(w, f->path, "trailing bytes",
-				 "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64, f->io.size - at, at);
+				 "%" PRIu64 " bytes after the last tensor, which ends at %" PRIu64, f->io.size - at,
+				 at);
 	return r < 0 ? weights_nomem(w, e) : 0;
 }
 
@@ -484,7 +486,8 @@ int weights_check_names(const struct weights *w, struct err *e)
 			return err_nomem(e);
 	}
 	for (size_t i = 0; i < w->n_tensors; i++)
-		keys[i] = (struct name_key){hash64(w->tensors[i].name, strlen(w->tensors[i].name), 0), w->tensors[i].name};
+		keys[i] = (struct name_key){hash64(w->tensors[i].name, strlen(w->tensors[i].name), 0),
+					    w->tensors[i].name};
 	qsort(keys, w->n_tensors, sizeof *keys, by_hash);
 	for (size_t i = 1; i < w->n_tensors; i++)
 		if (!by_hash(&keys[i - 1], &keys[i]))

@@ -81,7 +81,8 @@ struct format {
 	/* Read the headers of w->files (already open). Fill tensors, meta, warnings. */
 	int (*open)(struct weights *w, struct err *e);
 	/* Read elements [first, first+n) of t as float32. NULL: stored contiguously at t->offset, any dtype. */
-	int (*read)(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
+	int (*read)(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
+		    struct err *e);
 	/* Read stored bytes in row-major order [off, off+n) (what an export or a hash sees). NULL: contiguous. */
 	int (*read_raw)(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
 			struct err *e);

@@ -12,8 +12,9 @@
 
 enum { MAGIC = 0x67676d6c, NAME_BYTES = 256, DIMS = 4, VOCAB_STRING = 65536 };
 
-static const char *const hyper[] = {"n_vocab", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer", "n_text_ctx",
-	"n_text_state", "n_text_head", "n_text_layer", "n_mels", "ftype"};
+static const char *const hyper[] = {"n_vocab",       "n_audio_ctx", "n_audio_state", "n_audio_head",
+				    "n_audio_layer", "n_text_ctx",  "n_text_state",  "n_text_head",
+				    "n_text_layer",  "n_mels",      "ftype"};
 
 static bool plausible(const uint32_t *h)
 {
@@ -30,7 +31,8 @@ static int put_meta(struct weights *w, const uint32_t *h, struct err *e)
 		return err_nomem(e);
 	m[0] = (struct member){"general.architecture", {.kind = VALUE_STRING, .str = {"whisper", 7}}};
 	for (size_t i = 0; i < COUNT(hyper); i++) {
-		m[i + 1] = (struct member){arena_printf(&w->arena, "whisper.%s", hyper[i]), {.kind = VALUE_INT, .i = h[i]}};
+		m[i + 1] = (struct member){arena_printf(&w->arena, "whisper.%s", hyper[i]),
+					   {.kind = VALUE_INT, .i = h[i]}};
 		if (!m[i + 1].key)
 			return err_nomem(e);
 	}
@@ -49,7 +51,9 @@ static int read_header(struct weights *w, struct cursor *c, struct err *e)
 		h[i] = (uint32_t)v;
 	}
 	if (!r && !plausible(h))
-		return err_at(e, ENOTSUP, 4, "a ggml file that is not a Whisper model: %u, %u, %u, %u are not its sizes", h[0], h[1], h[2], h[3]);
+		return err_at(e, ENOTSUP, 4,
+			      "a ggml file that is not a Whisper model: %u, %u, %u, %u are not its sizes", h[0], h[1],
+			      h[2], h[3]);
 	if (!r)
 		r = put_meta(w, h, e);
 	if (!r)
@@ -61,7 +65,8 @@ static int read_header(struct weights *w, struct cursor *c, struct err *e)
 	if (!r)
 		r = cursor_number(c, 4, &n, e);
 	if (!r && n > cursor_left(c) / 4)
-		return err_at(e, EINVAL, c->pos, "a vocabulary of %" PRIu64 " words in %" PRIu64 " bytes", n, cursor_left(c));
+		return err_at(e, EINVAL, c->pos, "a vocabulary of %" PRIu64 " words in %" PRIu64 " bytes", n,
+			      cursor_left(c));
 	for (; !r && n; n--) {
 		r = cursor_number(c, 4, &v, e);
 		if (!r && v > VOCAB_STRING)
@@ -82,7 +87,9 @@ static int read_tensor(struct weights *w, struct cursor *c, size_t *cap, struct 
 	if (!r)
 		r = cursor_number(c, 4, &type, e);
 	if (!r && (dims > DIMS || !name || name > NAME_BYTES))
-		return err_at(e, EINVAL, at, "expected a tensor, found %" PRIu64 " dimensions and a name of %" PRIu64 " bytes", dims, name);
+		return err_at(e, EINVAL, at,
+			      "expected a tensor, found %" PRIu64 " dimensions and a name of %" PRIu64 " bytes", dims,
+			      name);
 	struct tensor t = {.dtype = r < 0 ? DTYPE_NONE : dtype_by_ggml((uint32_t)type)};
 	for (uint64_t i = 0; !r && i < dims; i++) {
 		r = cursor_number(c, 4, &d, e);

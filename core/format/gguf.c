@@ -270,7 +270,8 @@ static void check_keys(struct reader *r, const struct value *keys)
 	if (weights_check_keys(w, keys, r->e) < 0)
 		r->failed = -ENOMEM;
 	for (size_t i = 0; i < keys->obj.n && !r->failed; i++)
-		if (!*keys->obj.items[i].key && weights_warn(w, r->f->path, "empty key", "a key-value without a name") < 0)
+		if (!*keys->obj.items[i].key &&
+		    weights_warn(w, r->f->path, "empty key", "a key-value without a name") < 0)
 			fail_nomem(r);
 }
 
@@ -318,7 +319,8 @@ static void describe(struct reader *r, struct tensor *t, uint32_t type)
 	}
 	uint64_t row = t->ndim ? t->shape[t->ndim - 1] : 1;
 	if (row % d->block) {
-		fail(r, EINVAL, "'%.80s': expected rows of whole blocks of %" PRIu32 " for %s, found %" PRIu64 " elements",
+		fail(r, EINVAL,
+		     "'%.80s': expected rows of whole blocks of %" PRIu32 " for %s, found %" PRIu64 " elements",
 		     t->name, d->block, d->name, row);
 		return;
 	}
@@ -368,7 +370,8 @@ static uint64_t alignment_of(struct reader *r, const struct value *meta)
 		return DEFAULT_ALIGNMENT;
 	if (v->kind != VALUE_INT || v->i <= 0 || v->i > UINT32_MAX || (v->i & (v->i - 1)))
 		fail(r, EINVAL, "expected general.alignment to be a power of two, found %s %lld",
-		     v->kind == VALUE_INT ? "the integer" : "something else:", v->kind == VALUE_INT ? (long long)v->i : 0);
+		     v->kind == VALUE_INT ? "the integer" : "something else:",
+		     v->kind == VALUE_INT ? (long long)v->i : 0);
 	return v->kind == VALUE_INT ? (uint64_t)v->i : 0;
 }
 
@@ -384,8 +387,8 @@ static void place_tensors(struct reader *r, size_t first, uint64_t align)
 			fail(r, EINVAL, "'%.80s': its offset overflows", t->name);
 		else if (tensor_check(w, t, r->e) < 0)
 			r->failed = -EINVAL;
-		else if (misaligned && weights_warn(w, r->f->path, "misaligned", "'%.150s' is not at a multiple of %" PRIu64,
-						    t->name, align) < 0)
+		else if (misaligned && weights_warn(w, r->f->path, "misaligned",
+						    "'%.150s' is not at a multiple of %" PRIu64, t->name, align) < 0)
 			fail_nomem(r);
 	}
 	if (!r->failed && w->n_tensors > first)
@@ -396,7 +399,8 @@ static void read_file(struct reader *r, size_t *cap)
 {
 	uint64_t n_tensors, n_keys;
 	const unsigned char *magic = take(r, 4, "a magic number");
-	if (magic && magic[0] != 'G' && weights_warn(r->w, r->f->path, "odd magic", "begins with FUGG instead of GGUF") < 0)
+	if (magic && magic[0] != 'G' &&
+	    weights_warn(r->w, r->f->path, "odd magic", "begins with FUGG instead of GGUF") < 0)
 		fail_nomem(r);
 	r->version = read_u32(r, "a version");
 	if (!r->failed && r->version && !(r->version & 0xffff))

@@ -101,7 +101,9 @@ static int add_dataset(struct hdf5 *h, const char *path, struct hdf5_object *o)
 		s.src = source_memory("", 0);
 	} else if (o->n_filters || o->data_size < t.bytes || o->data > h->src.size || h->base > h->src.size - o->data ||
 		   t.bytes > h->src.size - o->data - h->base) {
-		r = hdf5_bad(h, o->data, o->n_filters ? "filters on a dataset without chunks" : "a dataset that runs past the end or was never written");
+		r = hdf5_bad(h, o->data,
+			     o->n_filters ? "filters on a dataset without chunks"
+					  : "a dataset that runs past the end or was never written");
 	} else {
 		s.src = source_part(&h->src, h->base + o->data, t.bytes);
 	}
@@ -160,7 +162,8 @@ static int walk_symbols(struct hdf5 *h, uint64_t node, uint64_t heap, uint64_t h
 }
 
 /* Children stand one level lower, which ends any circle. */
-static int walk_tree(struct hdf5 *h, uint64_t node, int level, uint64_t heap, uint64_t heap_size, const char *path, int depth)
+static int walk_tree(struct hdf5 *h, uint64_t node, int level, uint64_t heap, uint64_t heap_size, const char *path,
+		     int depth)
 {
 	unsigned char head[24], child[8];
 	int r = hdf5_step(h, node);
@@ -267,7 +270,8 @@ static int find_superblock(struct hdf5 *h, uint64_t *at)
 			return 0;
 		}
 	}
-	return err_at(h->e, EINVAL, source_pos(&h->src, 0), "expected \\x89HDF, found something else, or less than a superblock");
+	return err_at(h->e, EINVAL, source_pos(&h->src, 0),
+		      "expected \\x89HDF, found something else, or less than a superblock");
 }
 
 static int read_superblock(struct hdf5 *h, uint64_t *root)
@@ -283,19 +287,21 @@ static int read_superblock(struct hdf5 *h, uint64_t *root)
 		return r;
 	unsigned version = b[8], offsets = version < 2 ? b[13] : b[9], lengths = version < 2 ? b[14] : b[10];
 	if (version > 3 || offsets != 8 || lengths != 8)
-		return err_at(h->e, ENOTSUP, source_pos(&h->src, at + 8), "HDF5: superblock %u with addresses of %u and lengths of %u bytes",
-			      version, offsets, lengths);
+		return err_at(h->e, ENOTSUP, source_pos(&h->src, at + 8),
+			      "HDF5: superblock %u with addresses of %u and lengths of %u bytes", version, offsets,
+			      lengths);
 	/* version 0: base at 24, end at 40, the root's symbol table entry at 56; version 1 has 4 bytes more before */
 	size_t p = version == 0 ? 24 : version == 1 ? 28 : 12;
 	uint64_t base = hdf5_number(b + p, 8), end = hdf5_number(b + p + 16, 8);
 	*root = hdf5_number(b + p + (version < 2 ? 40 : 24), 8);
 	h->base = base == HDF5_UNDEFINED ? at : base;
 	if (h->base > h->src.size)
-		return err_at(h->e, EINVAL, source_pos(&h->src, at), "HDF5: it begins at byte %" PRIu64 ", the file has %" PRIu64,
-			      h->base, h->src.size);
+		return err_at(h->e, EINVAL, source_pos(&h->src, at),
+			      "HDF5: it begins at byte %" PRIu64 ", the file has %" PRIu64, h->base, h->src.size);
 	if (end > h->src.size)
-		return err_at(h->e, EINVAL, source_pos(&h->src, at), "HDF5: expected %" PRIu64 " bytes, the file has %" PRIu64
-			      ": cut short", end, h->src.size);
+		return err_at(h->e, EINVAL, source_pos(&h->src, at),
+			      "HDF5: expected %" PRIu64 " bytes, the file has %" PRIu64 ": cut short", end,
+			      h->src.size);
 	return 0;
 }
 
@@ -309,7 +315,8 @@ static int tell(struct hdf5 *h)
 		{h->apart, "training state", "tensors of an optimizer are not listed"},
 	};
 	for (size_t i = 0; i < COUNT(left); i++)
-		if (left[i].n && weights_warn(h->w, h->w->files[h->file].path, left[i].problem, "%zu %s", left[i].n, left[i].what) < 0)
+		if (left[i].n && weights_warn(h->w, h->w->files[h->file].path, left[i].problem, "%zu %s", left[i].n,
+					      left[i].what) < 0)
 			return err_nomem(h->e);
 	return 0;
 }

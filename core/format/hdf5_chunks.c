@@ -103,7 +103,9 @@ static int inflate_chunk(const unsigned char *in, size_t n, unsigned char *out, 
 	int z = uncompress(out, &got, in, n);
 	if (z == Z_MEM_ERROR)
 		return err_nomem(e);
-	return z == Z_OK && got == want ? 0 : err_set(e, EINVAL, "HDF5: a chunk of %zu bytes does not inflate to %zu", n, want);
+	return z == Z_OK && got == want
+		       ? 0
+		       : err_set(e, EINVAL, "HDF5: a chunk of %zu bytes does not inflate to %zu", n, want);
 }
 
 /* Bytes of equal significance stand together. */
@@ -143,7 +145,8 @@ static int expand_lzf(const unsigned char *in, size_t n, unsigned char *out, siz
 		for (; len; len--, o++)
 			out[o] = out[o - back];
 	}
-	return i == n && o == want ? 0 : err_set(e, EINVAL, "HDF5: a chunk of %zu bytes does not expand to %zu", n, want);
+	return i == n && o == want ? 0
+				   : err_set(e, EINVAL, "HDF5: a chunk of %zu bytes does not expand to %zu", n, want);
 }
 
 /* Undo the filters, last first, those whose bit is set in the mask excepted. *data is replaced; k->bytes in the end. */
@@ -170,7 +173,8 @@ static int unfilter(const struct chunked *k, const struct chunk *c, unsigned cha
 		if (id == FILTER_SHUFFLE)
 			unshuffle(*data, out, *n, k->filters[i].value ? k->filters[i].value : k->item);
 		else
-			r = id == FILTER_DEFLATE ? inflate_chunk(*data, *n, out, want, e) : expand_lzf(*data, *n, out, want, e);
+			r = id == FILTER_DEFLATE ? inflate_chunk(*data, *n, out, want, e)
+						 : expand_lzf(*data, *n, out, want, e);
 		if (r < 0)
 			return r;
 		if (id != FILTER_SHUFFLE)
@@ -301,11 +305,13 @@ static int describe(struct hdf5 *h, struct chunked *k, const struct hdf5_object 
 			return hdf5_bad(h, o->data, "more chunks than 64 bits count, whose tree is");
 	}
 	if (k->bytes > CHUNK_MAX)
-		return err_set(h->e, EFBIG, "HDF5: chunks of %" PRIu64 " bytes, at most %d are read", k->bytes, CHUNK_MAX);
+		return err_set(h->e, EFBIG, "HDF5: chunks of %" PRIu64 " bytes, at most %d are read", k->bytes,
+			       CHUNK_MAX);
 	for (unsigned i = 0; i < o->n_filters; i++) {
 		unsigned id = o->filters[i].id;
 		if (id != FILTER_DEFLATE && id != FILTER_SHUFFLE && id != FILTER_FLETCHER && id != FILTER_LZF)
-			return err_set(h->e, ENOTSUP, "HDF5: filter %u (deflate, shuffle, fletcher32 and LZF are read)", id);
+			return err_set(h->e, ENOTSUP, "HDF5: filter %u (deflate, shuffle, fletcher32 and LZF are read)",
+				       id);
 		k->filters[i] = o->filters[i];
 		if (id == FILTER_SHUFFLE && o->filters[i].value > 256)
 			return hdf5_bad(h, o->data, "a shuffle of too many bytes, whose tree is");

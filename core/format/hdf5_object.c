@@ -7,10 +7,22 @@
 
 enum {
 	MESSAGE_MAX = 65536,
-	MSG_SPACE = 1, MSG_LINK_INFO = 2, MSG_TYPE = 3, MSG_LINK = 6, MSG_LAYOUT = 8, MSG_FILTERS = 11, MSG_ATTRIBUTE = 12,
-	MSG_CONTINUE = 16, MSG_GROUP = 17, MSG_ATTRIBUTE_INFO = 21,
-	CLASS_FIXED = 0, CLASS_FLOAT = 1, CLASS_STRING = 3, CLASS_ENUM = 8, CLASS_VLEN = 9,
-	TEXT_MAX = 16 << 20,		/* a model's config as an attribute */
+	MSG_SPACE = 1,
+	MSG_LINK_INFO = 2,
+	MSG_TYPE = 3,
+	MSG_LINK = 6,
+	MSG_LAYOUT = 8,
+	MSG_FILTERS = 11,
+	MSG_ATTRIBUTE = 12,
+	MSG_CONTINUE = 16,
+	MSG_GROUP = 17,
+	MSG_ATTRIBUTE_INFO = 21,
+	CLASS_FIXED = 0,
+	CLASS_FLOAT = 1,
+	CLASS_STRING = 3,
+	CLASS_ENUM = 8,
+	CLASS_VLEN = 9,
+	TEXT_MAX = 16 << 20, /* a model's config as an attribute */
 	ATTRIBUTES = 4096,
 };
 
@@ -44,9 +56,11 @@ struct type { unsigned cls; uint32_t size; enum dtype dtype; bool swap, text; };
 
 static enum dtype float_of(uint32_t size, unsigned exponent, unsigned mantissa)
 {
-	return size == 4 && exponent == 8 && mantissa == 23 ? DTYPE_F32 : size == 2 && exponent == 5 && mantissa == 10 ? DTYPE_F16
-		: size == 8 && exponent == 11 && mantissa == 52 ? DTYPE_F64 : size == 2 && exponent == 8 && mantissa == 7 ? DTYPE_BF16
-		: DTYPE_NONE;
+	return size == 4 && exponent == 8 && mantissa == 23    ? DTYPE_F32
+	       : size == 2 && exponent == 5 && mantissa == 10  ? DTYPE_F16
+	       : size == 8 && exponent == 11 && mantissa == 52 ? DTYPE_F64
+	       : size == 2 && exponent == 8 && mantissa == 7   ? DTYPE_BF16
+							       : DTYPE_NONE;
 }
 
 static enum dtype fixed_of(uint32_t size, bool is_signed)
@@ -118,7 +132,8 @@ static int read_filters(struct hdf5 *h, const unsigned char *m, size_t n, uint64
 		size_t head = name ? 8 : 6;
 		if (p + head > n)
 			return hdf5_bad(h, at - h->base, "filters cut short");
-		size_t chars = name ? (size_t)hdf5_number(m + p + 2, 2) : 0, values = (size_t)hdf5_number(m + p + head - 2, 2);
+		size_t chars = name ? (size_t)hdf5_number(m + p + 2, 2) : 0,
+		       values = (size_t)hdf5_number(m + p + head - 2, 2);
 		if (m[0] == 1)
 			chars = (chars + 7) / 8 * 8;
 		o->filters[i].id = (uint16_t)hdf5_number(m + p, 2);
@@ -192,15 +207,18 @@ static int read_attribute(struct hdf5 *h, const unsigned char *m, size_t n, uint
 	if (n < 9 || m[0] < 1 || m[0] > 3 || (m[0] > 1 && m[1] & 3))
 		return 0;
 	size_t pad = m[0] == 1 ? 7 : 0, p = m[0] == 3 ? 9 : 8;
-	size_t name = (size_t)hdf5_number(m + 2, 2), type = (size_t)hdf5_number(m + 4, 2), space = (size_t)hdf5_number(m + 6, 2);
-	size_t type_at = p + ((name + pad) & ~pad), space_at = type_at + ((type + pad) & ~pad), data = space_at + ((space + pad) & ~pad);
+	size_t name = (size_t)hdf5_number(m + 2, 2), type = (size_t)hdf5_number(m + 4, 2),
+	       space = (size_t)hdf5_number(m + 6, 2);
+	size_t type_at = p + ((name + pad) & ~pad), space_at = type_at + ((type + pad) & ~pad),
+	       data = space_at + ((space + pad) & ~pad);
 	struct type t;
 	unsigned ndim;
 	uint64_t shape[TENSOR_DIMS];
 	bool too_many;
 	if (data > n || !name)
 		return hdf5_bad(h, at - h->base, "an attribute cut short");
-	if (!read_type(m + type_at, type, &t) || !t.text || !read_space(m + space_at, space, &ndim, shape, &too_many) || ndim || too_many)
+	if (!read_type(m + type_at, type, &t) || !t.text || !read_space(m + space_at, space, &ndim, shape, &too_many) ||
+	    ndim || too_many)
 		return 0;
 	char *text = NULL;
 	uint64_t len = t.size;
@@ -215,7 +233,8 @@ static int read_attribute(struct hdf5 *h, const unsigned char *m, size_t n, uint
 	} else if (len <= n - data && !(text = arena_strndup(&h->w->arena, (const char *)m + data, len))) {
 		return err_nomem(h->e);
 	}
-	return r < 0 || !text ? r : add_attribute(h, path, m + p, strnlen((const char *)m + p, name), text, (size_t)len);
+	return r < 0 || !text ? r
+			      : add_attribute(h, path, m + p, strnlen((const char *)m + p, name), text, (size_t)len);
 }
 
 struct named { struct hdf5 *h; const char *path; };
@@ -248,7 +267,8 @@ static int read_dense(struct hdf5 *h, const unsigned char *m, size_t n, size_t p
 
 static int add_link(struct hdf5 *h, struct hdf5_object *o, uint64_t at, uint32_t size)
 {
-	if (mem_grow(&o->link_at, &o->link_cap, o->n_links + 1) < 0 || mem_grow(&o->link_size, &o->size_cap, o->n_links + 1) < 0)
+	if (mem_grow(&o->link_at, &o->link_cap, o->n_links + 1) < 0 ||
+	    mem_grow(&o->link_size, &o->size_cap, o->n_links + 1) < 0)
 		return err_nomem(h->e);
 	o->link_at[o->n_links] = at;
 	o->link_size[o->n_links++] = size;
@@ -273,7 +293,9 @@ static int message(struct reading *x, unsigned type, unsigned flags, const unsig
 	switch (type) {
 	case MSG_SPACE:
 		o->has_space = true;
-		return read_space(m, n, &o->ndim, o->shape, &o->too_many) ? 0 : hdf5_bad(x->h, at - x->h->base, "a shape that is not understood");
+		return read_space(m, n, &o->ndim, o->shape, &o->too_many)
+			       ? 0
+			       : hdf5_bad(x->h, at - x->h->base, "a shape that is not understood");
 	case MSG_TYPE:
 		o->has_type = read_type(m, n, &t);
 		if (o->has_type) {

@@ -24,7 +24,8 @@ static bool begins(const char *s, const char *with)
 
 static bool is_keras_module(const char *module)
 {
-	static const char *const own[] = {"keras", "tf_keras", "tensorflow", "keras_nlp", "keras_hub", "keras_cv", "builtins"};
+	static const char *const own[] = {"keras",     "tf_keras", "tensorflow", "keras_nlp",
+					  "keras_hub", "keras_cv", "builtins"};
 	for (size_t i = 0; i < COUNT(own); i++)
 		if (begins(module, own[i]))
 			return true;
@@ -38,9 +39,11 @@ static int look_at_object(struct config *c, const struct value *v)
 	if (!cls)
 		return 0;
 	if (!strcmp(cls, "Lambda") || !strcmp(cls, "__lambda__"))
-		r = weights_hazard(c->w, c->path, "keras-lambda", ERR_NOPOS, true, "a Lambda layer, which holds a program");
+		r = weights_hazard(c->w, c->path, "keras-lambda", ERR_NOPOS, true,
+				   "a Lambda layer, which holds a program");
 	else if (module && !is_keras_module(module))
-		r = weights_hazard(c->w, c->path, "keras-module", ERR_NOPOS, true, "%.100s of module %.150s", cls, module);
+		r = weights_hazard(c->w, c->path, "keras-module", ERR_NOPOS, true, "%.100s of module %.150s", cls,
+				   module);
 	else if (module && begins(module, "builtins") && strcmp(cls, "type") && strcmp(cls, "function"))
 		r = weights_hazard(c->w, c->path, "keras-module", ERR_NOPOS, true, "%.100s of Python itself", cls);
 	return r < 0 ? err_nomem(c->e) : 0;

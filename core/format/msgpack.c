@@ -95,7 +95,12 @@ static int next(struct flax *x, struct item *it)
 		case 0xcb: return sized(x, it, KIND_FLOAT, 8);
 		case 0xcc: case 0xcd: case 0xce: case 0xcf: return sized(x, it, KIND_INT, (size_t)1 << (op - 0xcc));
 		case 0xd0: case 0xd1: case 0xd2: case 0xd3: return sized(x, it, KIND_INT, (size_t)1 << (op - 0xd0));
-		case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8: return extension(x, it, 0, (uint64_t)1 << (op - 0xd4));
+		case 0xd4:
+		case 0xd5:
+		case 0xd6:
+		case 0xd7:
+		case 0xd8:
+			return extension(x, it, 0, (uint64_t)1 << (op - 0xd4));
 		case 0xd9: case 0xda: case 0xdb: return sized(x, it, KIND_STR, (size_t)1 << (op - 0xd9));
 		case 0xdc: case 0xdd: return sized(x, it, KIND_ARRAY, (size_t)2 << (op - 0xdc));
 		case 0xde: case 0xdf: return sized(x, it, KIND_MAP, (size_t)2 << (op - 0xde));
@@ -122,11 +127,26 @@ static int text(struct flax *x, const struct item *it, char *out, size_t size)
 
 static enum dtype dtype_of(const char *name)
 {
-	static const struct { const char *name; enum dtype d; } known[] = {
-		{"float32", DTYPE_F32}, {"bfloat16", DTYPE_BF16}, {"float16", DTYPE_F16}, {"float64", DTYPE_F64}, {"int8", DTYPE_I8},
-		{"int16", DTYPE_I16}, {"int32", DTYPE_I32}, {"int64", DTYPE_I64}, {"uint8", DTYPE_U8}, {"uint16", DTYPE_U16},
-		{"uint32", DTYPE_U32}, {"uint64", DTYPE_U64}, {"bool", DTYPE_BOOL}, {"complex64", DTYPE_C64}, {"complex128", DTYPE_C128},
-		{"float8_e4m3fn", DTYPE_F8_E4M3}, {"float8_e5m2", DTYPE_F8_E5M2}, {"V2", DTYPE_BF16},
+	static const struct { const char *name; enum dtype d;
+	} known[] = {
+		{"float32", DTYPE_F32},
+		{"bfloat16", DTYPE_BF16},
+		{"float16", DTYPE_F16},
+		{"float64", DTYPE_F64},
+		{"int8", DTYPE_I8},
+		{"int16", DTYPE_I16},
+		{"int32", DTYPE_I32},
+		{"int64", DTYPE_I64},
+		{"uint8", DTYPE_U8},
+		{"uint16", DTYPE_U16},
+		{"uint32", DTYPE_U32},
+		{"uint64", DTYPE_U64},
+		{"bool", DTYPE_BOOL},
+		{"complex64", DTYPE_C64},
+		{"complex128", DTYPE_C128},
+		{"float8_e4m3fn", DTYPE_F8_E4M3},
+		{"float8_e5m2", DTYPE_F8_E5M2},
+		{"V2", DTYPE_BF16},
 	};
 	for (size_t i = 0; i < COUNT(known); i++)
 		if (!strcmp(known[i].name, name))
@@ -140,7 +160,8 @@ static int read_array(struct flax *x, uint64_t size, struct tensor *t, struct st
 	struct item it;
 	char name[32];
 	uint64_t end = x->c->pos + size;
-	int r = size > cursor_left(x->c) ? bad(x, "an array longer than what remains") : expect(x, KIND_ARRAY, &it, "expected (shape, type, bytes)");
+	int r = size > cursor_left(x->c) ? bad(x, "an array longer than what remains")
+					 : expect(x, KIND_ARRAY, &it, "expected (shape, type, bytes)");
 	if (!r)
 		r = expect(x, KIND_ARRAY, &it, "expected a shape");
 	if (!r && it.n > TENSOR_DIMS)
@@ -153,7 +174,8 @@ static int read_array(struct flax *x, uint64_t size, struct tensor *t, struct st
 	if (!r)
 		r = next(x, &it);
 	if (!r)
-		r = it.kind == KIND_STR || it.kind == KIND_BIN ? text(x, &it, name, sizeof name) : bad(x, "expected the name of a type");
+		r = it.kind == KIND_STR || it.kind == KIND_BIN ? text(x, &it, name, sizeof name)
+							       : bad(x, "expected the name of a type");
 	if (!r)
 		r = next(x, &it);
 	if (!r && it.kind != KIND_BIN && it.kind != KIND_STR)
@@ -179,8 +201,10 @@ static int add(struct flax *x, struct tensor *t, const struct stored *s)
 	if (!t->name)
 		return err_nomem(x->e);
 	if (t->dtype == DTYPE_NONE)
-		return weights_warn(x->w, x->w->files[x->file].path, "type", "%.200s: its element type is not known", t->name) < 0
-			? err_nomem(x->e) : 0;
+		return weights_warn(x->w, x->w->files[x->file].path, "type", "%.200s: its element type is not known",
+				    t->name) < 0
+			       ? err_nomem(x->e)
+			       : 0;
 	return stored_add(x->w, *t, s, x->e);
 }
 
@@ -301,7 +325,9 @@ static int read_chunked(struct flax *x, uint64_t pairs, int depth)
 		if (!r)
 			r = text(x, &it, key, sizeof key);
 		if (!r)
-			r = !strcmp(key, "shape") ? chunk_shape(x, &t) : !strcmp(key, "chunks") ? chunk_list(x, &t, &s) : skip(x, depth);
+			r = !strcmp(key, "shape")    ? chunk_shape(x, &t)
+			    : !strcmp(key, "chunks") ? chunk_list(x, &t, &s)
+						     : skip(x, depth);
 	}
 	return r < 0 ? r : s.src.read ? add(x, &t, &s) : bad(x, "an array in chunks without chunks");
 }
@@ -312,7 +338,8 @@ static int walk(struct flax *x, int depth);
 
 static bool is_apart(const char *key)
 {
-	return !strcmp(key, "opt_state") || !strcmp(key, "optimizer") || !strcmp(key, "optimizer_state") || !strcmp(key, "rng");
+	return !strcmp(key, "opt_state") || !strcmp(key, "optimizer") || !strcmp(key, "optimizer_state") ||
+	       !strcmp(key, "rng");
 }
 
 static int walk_member(struct flax *x, const char *key, int depth)
@@ -342,7 +369,8 @@ static int walk_map(struct flax *x, uint64_t pairs, int depth)
 	for (uint64_t i = 0; !r && i < pairs; i++) {
 		r = next(x, &it);
 		if (!r)
-			r = it.kind == KIND_STR || it.kind == KIND_BIN ? text(x, &it, key, sizeof key) : bad(x, "a key that is not a string");
+			r = it.kind == KIND_STR || it.kind == KIND_BIN ? text(x, &it, key, sizeof key)
+								       : bad(x, "a key that is not a string");
 		if (!r && !i && !strcmp(key, "__msgpack_chunked_array__"))
 			return read_chunked(x, pairs, depth);
 		if (!r)
@@ -388,9 +416,11 @@ static int open_file(struct weights *w, uint32_t file, struct cursor *c, struct 
 	*c = (struct cursor){.src = &x.src};
 	int r = walk(&x, 0);
 	buf_release(&x.path);
-	if (!r && cursor_left(c) && weights_warn(w, path, "trailing bytes", "%" PRIu64 " bytes after the last array", cursor_left(c)) < 0)
+	if (!r && cursor_left(c) &&
+	    weights_warn(w, path, "trailing bytes", "%" PRIu64 " bytes after the last array", cursor_left(c)) < 0)
 		return err_nomem(e);
-	if (!r && x.apart && weights_warn(w, path, "training state", "%zu arrays of an optimizer are not listed", x.apart) < 0)
+	if (!r && x.apart &&
+	    weights_warn(w, path, "training state", "%zu arrays of an optimizer are not listed", x.apart) < 0)
 		return err_nomem(e);
 	return r;
 }
@@ -414,7 +444,10 @@ static int msgpack_open(struct weights *w, struct err *e)
 static int msgpack_probe(const unsigned char *head, size_t len, uint64_t size)
 {
 	(void)size;
-	size_t at = len > 8 && head[0] > 0x80 && head[0] < 0x90 ? 1 : len > 8 && head[0] == 0xde ? 3 : len > 8 && head[0] == 0xdf ? 5 : 0;
+	size_t at = len > 8 && head[0] > 0x80 && head[0] < 0x90 ? 1
+		    : len > 8 && head[0] == 0xde                ? 3
+		    : len > 8 && head[0] == 0xdf                ? 5
+								: 0;
 	if (!at || ((head[at] < 0xa1 || head[at] > 0xbf) && head[at] != 0xd9))
 		return 0;
 	size_t n = head[at] == 0xd9 ? head[at + 1] : head[at] & 31u;

@@ -131,7 +131,8 @@ static int read_header(const struct source *s, struct header *h, struct err *e)
 	if (r < 0)
 		return r;
 	if (memcmp(b, "\x93NUMPY", 6) || b[6] < 1 || b[6] > 3)
-		return err_at(e, EINVAL, source_pos(s, 0), "expected \\x93NUMPY and a version from 1 to 3, found something else");
+		return err_at(e, EINVAL, source_pos(s, 0),
+			      "expected \\x93NUMPY and a version from 1 to 3, found something else");
 	uint32_t n = b[8] | (uint32_t)b[9] << 8;
 	if (b[6] > 1) {
 		r = source_pread(s, b, 12, 0, e);
@@ -141,7 +142,8 @@ static int read_header(const struct source *s, struct header *h, struct err *e)
 		h->data = 12;
 	}
 	if (n > HEADER_MAX || n > s->size - h->data)
-		return err_at(e, EINVAL, source_pos(s, 8), "a header of %u bytes, %" PRIu64 " remain", n, s->size - h->data);
+		return err_at(e, EINVAL, source_pos(s, 8), "a header of %u bytes, %" PRIu64 " remain", n,
+			      s->size - h->data);
 	cleanup_free char *text = mem_alloc(n);
 	if (!text)
 		return err_nomem(e);
@@ -150,7 +152,8 @@ static int read_header(const struct source *s, struct header *h, struct err *e)
 		return r;
 	struct text t = {text, text + n};
 	if (!parse(&t, h))
-		return err_at(e, EINVAL, source_pos(s, h->data + (uint64_t)(t.s - text)), "expected {'descr': …, 'fortran_order': …, "
+		return err_at(e, EINVAL, source_pos(s, h->data + (uint64_t)(t.s - text)),
+			      "expected {'descr': …, 'fortran_order': …, "
 			      "'shape': (at most 8 sizes)}, found something else");
 	h->data += n;
 	return 0;
@@ -160,11 +163,12 @@ static int read_header(const struct source *s, struct header *h, struct err *e)
 
 static enum dtype dtype_of(const char *descr, bool *swap)
 {
-	static const struct { char code[4]; enum dtype d; } known[] = {
-		{"f2", DTYPE_F16}, {"f4", DTYPE_F32}, {"f8", DTYPE_F64}, {"i1", DTYPE_I8}, {"i2", DTYPE_I16}, {"i4", DTYPE_I32},
-		{"i8", DTYPE_I64}, {"u1", DTYPE_U8}, {"u2", DTYPE_U16}, {"u4", DTYPE_U32}, {"u8", DTYPE_U64}, {"b1", DTYPE_BOOL},
-		{"c8", DTYPE_C64}, {"c16", DTYPE_C128},
-		{"V2", DTYPE_BF16},	/* how NumPy writes the bfloat16 of JAX and MLX */
+	static const struct { char code[4]; enum dtype d;
+	} known[] = {
+		{"f2", DTYPE_F16}, {"f4", DTYPE_F32},   {"f8", DTYPE_F64},  {"i1", DTYPE_I8},
+		{"i2", DTYPE_I16}, {"i4", DTYPE_I32},   {"i8", DTYPE_I64},  {"u1", DTYPE_U8},
+		{"u2", DTYPE_U16}, {"u4", DTYPE_U32},   {"u8", DTYPE_U64},  {"b1", DTYPE_BOOL},
+		{"c8", DTYPE_C64}, {"c16", DTYPE_C128}, {"V2", DTYPE_BF16}, /* how NumPy writes the bfloat16 of JAX and MLX */
 	};
 	*swap = *descr == '>';
 	if (*descr && strchr("<>|=", *descr))
@@ -182,13 +186,15 @@ static bool is_object(const struct header *h)
 }
 
 /* An array of objects is a pickle: looked at for what it would run, never made. */
-static int look_at_objects(struct weights *w, const char *file, const char *name, const struct source *s, uint64_t at, struct err *e)
+static int look_at_objects(struct weights *w, const char *file, const char *name, const struct source *s, uint64_t at,
+			   struct err *e)
 {
 	struct arena values = {.limit = (size_t)(MIN(s->size, (uint64_t)1 << 22) * 128 + (1 << 20))};
 	struct source rest = source_part(s, at, s->size - at);
 	struct pickle p;
 	struct pick *root;
-	if (weights_hazard(w, file, "object-array", source_pos(s, at), true, "%.200s: an array of Python objects, which is a pickle", name) < 0)
+	if (weights_hazard(w, file, "object-array", source_pos(s, at), true,
+			   "%.200s: an array of Python objects, which is a pickle", name) < 0)
 		return err_nomem(e);
 	int r = pickle_init(&p, rest, w, file, &values, e);
 	if (!r)
@@ -286,7 +292,8 @@ static int open_files(struct weights *w, bool zip, struct err *e)
 		r = zip ? open_zip(w, i, e) : add_array(w, i, w->n_files > 1 ? w->files[i].path : "array", &s, e);
 	}
 	if (!r && !w->n_tensors && !w->n_hazards)
-		r = err_set(e, ENOTSUP, "no array of numbers: %s", w->n_warnings ? w->warnings[0].detail : "the archive is empty");
+		r = err_set(e, ENOTSUP, "no array of numbers: %s",
+			    w->n_warnings ? w->warnings[0].detail : "the archive is empty");
 	return r < 0 ? r : weights_check_names(w, e);
 }
 

@@ -50,10 +50,12 @@ struct onnx {
 static enum dtype dtype_of(int32_t type)
 {
 	static const enum dtype known[] = {
-		[1] = DTYPE_F32, [2] = DTYPE_U8, [3] = DTYPE_I8, [4] = DTYPE_U16, [5] = DTYPE_I16, [6] = DTYPE_I32, [7] = DTYPE_I64,
-		[9] = DTYPE_BOOL, [10] = DTYPE_F16, [11] = DTYPE_F64, [12] = DTYPE_U32, [13] = DTYPE_U64, [14] = DTYPE_C64,
-		[15] = DTYPE_C128, [16] = DTYPE_BF16, [17] = DTYPE_F8_E4M3, [18] = DTYPE_F8_E4M3FNUZ, [19] = DTYPE_F8_E5M2,
-		[20] = DTYPE_F8_E5M2FNUZ, [21] = DTYPE_U4, [22] = DTYPE_I4, [23] = DTYPE_F4, [24] = DTYPE_F8_E8M0,
+		[1] = DTYPE_F32,          [2] = DTYPE_U8,       [3] = DTYPE_I8,           [4] = DTYPE_U16,
+		[5] = DTYPE_I16,          [6] = DTYPE_I32,      [7] = DTYPE_I64,          [9] = DTYPE_BOOL,
+		[10] = DTYPE_F16,         [11] = DTYPE_F64,     [12] = DTYPE_U32,         [13] = DTYPE_U64,
+		[14] = DTYPE_C64,         [15] = DTYPE_C128,    [16] = DTYPE_BF16,        [17] = DTYPE_F8_E4M3,
+		[18] = DTYPE_F8_E4M3FNUZ, [19] = DTYPE_F8_E5M2, [20] = DTYPE_F8_E5M2FNUZ, [21] = DTYPE_U4,
+		[22] = DTYPE_I4,          [23] = DTYPE_F4,      [24] = DTYPE_F8_E8M0,
 	};
 	return type > 0 && (size_t)type < COUNT(known) ? known[type] : DTYPE_NONE;
 }
@@ -62,7 +64,11 @@ static enum dtype dtype_of(int32_t type)
 static uint32_t typed_field(int32_t type, enum pb_wire *wire)
 {
 	*wire = type == 1 || type == 14 ? PB_FIXED32 : type == 11 || type == 15 ? PB_FIXED64 : PB_VARINT;
-	return type == 1 || type == 14 ? 4 : type == 11 || type == 15 ? 10 : type == 7 ? 7 : type == 12 || type == 13 ? 11 : 5;
+	return type == 1 || type == 14    ? 4
+	       : type == 11 || type == 15 ? 10
+	       : type == 7                ? 7
+	       : type == 12 || type == 13 ? 11
+					  : 5;
 }
 
 /* --- external data --- */
@@ -109,17 +115,20 @@ static int locate_external(struct onnx *o, const struct proto *p, uint64_t bytes
 	if (!p->location)
 		return err_set(o->e, EINVAL, "%.200s: its data is external, without a location", p->name);
 	if (!is_safe(p->location)) {
-		if (weights_hazard(o->w, o->path, "external-path", ERR_NOPOS, false, "%.100s: data in '%.200s', outside of the model",
-				   p->name, p->location) < 0)
+		if (weights_hazard(o->w, o->path, "external-path", ERR_NOPOS, false,
+				   "%.100s: data in '%.200s', outside of the model", p->name, p->location) < 0)
 			return err_nomem(o->e);
-		return err_set(o->e, EINVAL, "%.100s: its data is in '%.150s', outside of the model's directory", p->name, p->location);
+		return err_set(o->e, EINVAL, "%.100s: its data is in '%.150s', outside of the model's directory",
+			       p->name, p->location);
 	}
 	int r = open_external(o, p->location, &io);
 	if (r < 0)
 		return r;
 	if (p->offset > io->size || bytes > io->size - p->offset || (p->have_length && p->length != bytes))
-		return err_at(o->e, EINVAL, p->offset, "%.100s: expected %" PRIu64 " bytes at %" PRIu64 " of '%.100s', it has %" PRIu64
-			      " (length given: %" PRIu64 ")", p->name, bytes, p->offset, p->location, io->size, p->length);
+		return err_at(o->e, EINVAL, p->offset,
+			      "%.100s: expected %" PRIu64 " bytes at %" PRIu64 " of '%.100s', it has %" PRIu64
+			      " (length given: %" PRIu64 ")",
+			      p->name, bytes, p->offset, p->location, io->size, p->length);
 	struct source whole = source_file(io);
 	s->src = source_part(&whole, p->offset, bytes);
 	return 0;
@@ -128,14 +137,16 @@ static int locate_external(struct onnx *o, const struct proto *p, uint64_t bytes
 /* --- values --- */
 
 /* Typed data that is not one run of fixed numbers is decoded into memory: never more than it takes in the file. */
-static int decode_typed(struct onnx *o, const struct pb *message, const struct proto *p, uint32_t size, uint64_t n, struct stored *s)
+static int decode_typed(struct onnx *o, const struct pb *message, const struct proto *p, uint32_t size, uint64_t n,
+			struct stored *s)
 {
 	enum pb_wire wire;
 	uint32_t number = typed_field(p->type, &wire);
 	uint64_t count = 0, bytes, v;
 	if (n > message->end - message->pos || __builtin_mul_overflow(n, size, &bytes))
-		return err_at(o->e, EINVAL, source_pos(message->win->src, message->pos), "%.200s: %" PRIu64 " numbers expected in %" PRIu64
-			      " bytes", p->name, n, message->end - message->pos);
+		return err_at(o->e, EINVAL, source_pos(message->win->src, message->pos),
+			      "%.200s: %" PRIu64 " numbers expected in %" PRIu64 " bytes", p->name, n,
+			      message->end - message->pos);
 	unsigned char *out = arena_alloc(&o->w->arena, bytes);
 	if (!out)
 		return weights_nomem(o->w, o->e);
@@ -157,20 +168,23 @@ static int decode_typed(struct onnx *o, const struct pb *message, const struct p
 	if (r < 0)
 		return r;
 	if (count != n)
-		return err_set(o->e, EINVAL, "%.200s: %" PRIu64 " numbers expected, %" PRIu64 " found", p->name, n, count);
+		return err_set(o->e, EINVAL, "%.200s: %" PRIu64 " numbers expected, %" PRIu64 " found", p->name, n,
+			       count);
 	s->src = source_memory(out, bytes);
 	return 0;
 }
 
-static int locate(struct onnx *o, const struct pb *message, const struct proto *p, const struct tensor *t, struct stored *s)
+static int locate(struct onnx *o, const struct pb *message, const struct proto *p, const struct tensor *t,
+		  struct stored *s)
 {
 	const struct source *src = message->win->src;
 	if (p->external)
 		return locate_external(o, p, t->bytes, s);
 	if (p->data.number == 9) {
 		if (p->data.size != t->bytes)
-			return err_at(o->e, EINVAL, source_pos(src, p->data.pos), "%.200s: expected %" PRIu64 " bytes, found %" PRIu64,
-				      p->name, t->bytes, p->data.size);
+			return err_at(o->e, EINVAL, source_pos(src, p->data.pos),
+				      "%.200s: expected %" PRIu64 " bytes, found %" PRIu64, p->name, t->bytes,
+				      p->data.size);
 		s->src = source_part(src, p->data.pos, p->data.size);
 		return 0;
 	}
@@ -180,10 +194,14 @@ static int locate(struct onnx *o, const struct pb *message, const struct proto *
 		s->src = source_part(src, p->data.pos, p->data.size);
 		return 0;
 	}
-	uint32_t unit = wire == PB_FIXED32 ? 4 : wire == PB_FIXED64 ? 8 : dtype_info(t->dtype)->bytes, bits = dtype_info(t->dtype)->block_bits;
+	uint32_t unit = wire == PB_FIXED32   ? 4
+			: wire == PB_FIXED64 ? 8
+					     : dtype_info(t->dtype)->bytes,
+		 bits = dtype_info(t->dtype)->block_bits;
 	if (bits && bits < 8)
 		unit = 1;
-	return unit ? decode_typed(o, message, p, unit, t->bytes / unit, s) : err_set(o->e, ENOTSUP, "%.200s: its type is not read", p->name);
+	return unit ? decode_typed(o, message, p, unit, t->bytes / unit, s)
+		    : err_set(o->e, ENOTSUP, "%.200s: its type is not read", p->name);
 }
 
 static int read_external(struct onnx *o, const struct pb *m, const struct pb_field *f, struct proto *p)
@@ -212,7 +230,8 @@ static int read_external(struct onnx *o, const struct pb *m, const struct pb_fie
 static int add_dim(struct onnx *o, struct proto *p, uint64_t d)
 {
 	if (p->ndim == TENSOR_DIMS || d > INT64_MAX)
-		return err_set(o->e, EINVAL, "%.200s: %s", p->name, d > INT64_MAX ? "a negative size" : "more than 8 dimensions");
+		return err_set(o->e, EINVAL, "%.200s: %s", p->name,
+			       d > INT64_MAX ? "a negative size" : "more than 8 dimensions");
 	p->dims[p->ndim++] = d;
 	return 0;
 }
@@ -268,7 +287,10 @@ static int add_tensor(struct onnx *o, const struct pb *message, const char *cons
 	int r = read_proto(o, message, &p);
 	if (r < 0)
 		return r;
-	struct tensor t = {.name = constant && *constant ? constant : p.name, .dtype = dtype_of(p.type), .ndim = (uint8_t)p.ndim, .file = o->file};
+	struct tensor t = {.name = constant && *constant ? constant : p.name,
+			   .dtype = dtype_of(p.type),
+			   .ndim = (uint8_t)p.ndim,
+			   .file = o->file};
 	struct stored s = {.contiguous = true};
 	memcpy(t.shape, p.dims, sizeof t.shape);
 	if (t.dtype == DTYPE_NONE || dtype_info(t.dtype)->block != 1) {
@@ -333,7 +355,11 @@ static int read_node(struct onnx *o, struct pb m, int depth)
 		return r;
 	while ((r = pb_next(&again, &f, o->e)) > 0) {
 		if (f.number == 5 && f.wire == PB_BYTES)
-			r = read_attribute(o, pb_inside(&again, &f), strcmp(type, "Constant") ? NULL : output ? output : "", depth);
+			r = read_attribute(o, pb_inside(&again, &f),
+					   strcmp(type, "Constant") ? NULL
+					   : output                 ? output
+								    : "",
+					   depth);
 		if (r < 0)
 			return r;
 	}
@@ -444,7 +470,9 @@ static int read_model(struct onnx *o, struct pb m)
 		case 2: r = put_string(o, &m, &f, "producer_name"); break;
 		case 3: r = put_string(o, &m, &f, "producer_version"); break;
 		case 4: r = put_string(o, &m, &f, "domain"); break;
-		case 5: r = put_meta(o, "model_version", (struct value){.kind = VALUE_INT, .i = (int64_t)f.value}); break;
+		case 5:
+			r = put_meta(o, "model_version", (struct value){.kind = VALUE_INT, .i = (int64_t)f.value});
+			break;
 		case 7:
 			o->graph = true;
 			r = f.wire == PB_BYTES ? read_graph(o, in, 0) : 0;
@@ -542,7 +570,8 @@ static int onnx_open(struct weights *w, struct err *e)
 static int onnx_probe(const unsigned char *head, size_t len, uint64_t size)
 {
 	/* by field number: 1 varint, 2 bytes, 0 none */
-	static const uint8_t kinds[] = {0, 1, 2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 2};
+	static const uint8_t kinds[] = {0, 1, 2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0, 0,
+					2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 2};
 	struct source src = source_memory(head, len);
 	struct pb_window win = {.src = &src};
 	struct pb m = {&win, 0, len};
@@ -556,7 +585,10 @@ static int onnx_probe(const unsigned char *head, size_t len, uint64_t size)
 		m.end = len;
 		if (pb_next(&m, &f, NULL) <= 0) {
 			m.pos = at + 1;		/* longer than the head: its size must fit the file */
-			return pb_packed(&m, PB_VARINT, &f.size, NULL) > 0 && f.size <= size - m.pos && version && tag == 0x3a ? 60 : 0;
+			return pb_packed(&m, PB_VARINT, &f.size, NULL) > 0 && f.size <= size - m.pos && version &&
+					       tag == 0x3a
+				       ? 60
+				       : 0;
 		}
 		if (f.number == 1 && (f.value == 0 || f.value > 100))
 			return 0;

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int pickle_init(struct pickle *p, struct source src, struct weights *w, const char *file, struct arena *a, struct err *e)
+int pickle_init(struct pickle *p, struct source src, struct weights *w, const char *file, struct arena *a,
+		struct err *e)
 {
 	*p = (struct pickle){.src = src, .w = w, .file = file, .arena = a};
 	size_t window = (size_t)MIN(src.size, (uint64_t)PICKLE_WINDOW);
@@ -249,7 +250,9 @@ static int marked(struct pickle *p, enum pick_kind kind)
 
 static int add_pairs(struct pickle *p, struct pick *into, const struct pick_items *above)
 {
-	struct pick_pairs *d = into->kind == PICK_DICT ? &into->pairs : into->kind == PICK_OBJECT ? &into->object->pairs : NULL;
+	struct pick_pairs *d = into->kind == PICK_DICT     ? &into->pairs
+			       : into->kind == PICK_OBJECT ? &into->object->pairs
+							   : NULL;
 	if (above->n % 2)
 		return pickle_bad(p, "a key without a value");
 	for (size_t i = 0; d && i < above->n; i += 2) {

@@ -92,7 +92,8 @@ struct pickle {
 };
 
 /* A reader of pickles that follow each other in src. Errors: ENOMEM. */
-int pickle_init(struct pickle *p, struct source src, struct weights *w, const char *file, struct arena *a, struct err *e);
+int pickle_init(struct pickle *p, struct source src, struct weights *w, const char *file, struct arena *a,
+		struct err *e);
 void pickle_release(struct pickle *p);
 /* Interpret one pickle from p->pos to its STOP. Errors: EINVAL with the opcode's offset, EFBIG, ENOMEM, EIO. */
 int pickle_load(struct pickle *p, struct pick **root, struct err *e);

@@ -11,7 +11,8 @@ int pickle_hazard(struct pickle *p, const char *kind, unsigned bit, uint64_t at,
 		return 0;
 	p->machine->told |= bit;
 	for (size_t i = 0; i < p->w->n_hazards && i < 256; i++)	/* each name once a file */
-		if (p->w->hazards[i].file == p->file && !strcmp(p->w->hazards[i].kind, kind) && !strcmp(p->w->hazards[i].detail, what))
+		if (p->w->hazards[i].file == p->file && !strcmp(p->w->hazards[i].kind, kind) &&
+		    !strcmp(p->w->hazards[i].detail, what))
 			return 0;
 	uint64_t pos = source_pos(&p->src, at);
 	int r = weights_hazard(p->w, p->file, kind, pos == ERR_NOPOS ? at : pos, true, "%s", what);
@@ -41,7 +42,8 @@ static int give_object(struct pickle *p, struct pick *cls, struct pick *args, st
 
 static struct pick *arg(const struct pick *args, size_t i)
 {
-	return args && (args->kind == PICK_TUPLE || args->kind == PICK_LIST) && i < args->items.n ? args->items.at[i] : NULL;
+	return args && (args->kind == PICK_TUPLE || args->kind == PICK_LIST) && i < args->items.n ? args->items.at[i]
+												  : NULL;
 }
 
 static bool to_size(const struct pick *v, uint64_t *out)
@@ -78,10 +80,12 @@ static int give_tensor(struct pickle *p, const struct pick_tensor *t, struct pic
 }
 
 /* What cannot be a tensor is kept as an object; the walk does not miss it, the user hears of it. */
-static int not_tensor(struct pickle *p, struct pick *callable, struct pick *args, const char *why, struct pick **out, struct err *e)
+static int not_tensor(struct pickle *p, struct pick *callable, struct pick *args, const char *why, struct pick **out,
+		      struct err *e)
 {
 	const struct warning *last = p->w->n_warnings ? &p->w->warnings[p->w->n_warnings - 1] : NULL;
-	if (!(last && last->file == p->file && !strcmp(last->detail, why)) && weights_warn(p->w, p->file, "bad tensor", "%s", why) < 0)
+	if (!(last && last->file == p->file && !strcmp(last->detail, why)) &&
+	    weights_warn(p->w, p->file, "bad tensor", "%s", why) < 0)
 		return err_nomem(e);
 	return give_object(p, callable, args, out, e);
 }
@@ -96,8 +100,10 @@ static int rebuild_tensor(struct pickle *p, struct pick *callable, struct pick *
 	t.dtype = callable->means == MEANS_TENSOR_V3 ? pickle_dtype_of(arg(args, 6)) : t.storage->dtype;
 	int n = to_sizes(arg(args, 2), t.shape);
 	if (n < 0 || to_sizes(arg(args, 3), t.stride) != n || !to_size(arg(args, 1), &t.offset))
-		return not_tensor(p, callable, args, "a tensor whose shape, strides or offset are not numbers, or of more than 8 dimensions",
-				  out, e);
+		return not_tensor(
+			p, callable, args,
+			"a tensor whose shape, strides or offset are not numbers, or of more than 8 dimensions", out,
+			e);
 	if (t.dtype == DTYPE_NONE)
 		return not_tensor(p, callable, args, "a tensor of unknown element type", out, e);
 	t.ndim = (uint8_t)n;
@@ -117,8 +123,8 @@ int pickle_persistent(struct pickle *p, struct pick *id, struct pick **out, stru
 		return 0;
 	}
 	struct pick_storage s = {0};
-	if (!is_text(what) || strcmp(what->str.s, "storage") || !cls || cls->kind != PICK_GLOBAL || cls->means != MEANS_STORAGE ||
-	    !is_text(key) || !to_size(arg(id, 4), &s.numel))
+	if (!is_text(what) || strcmp(what->str.s, "storage") || !cls || cls->kind != PICK_GLOBAL ||
+	    cls->means != MEANS_STORAGE || !is_text(key) || !to_size(arg(id, 4), &s.numel))
 		return give_object(p, id, NULL, out, e);
 	s.dtype = pickle_dtype_of(cls);
 	s.key = key->str.s;
@@ -142,10 +148,11 @@ int pickle_persistent(struct pickle *p, struct pick *id, struct pick **out, stru
 /* "f4", "<f8", "|b1", … and the byte order of its state. */
 static enum dtype numpy_dtype(const struct pick *v, bool *swap)
 {
-	static const struct { char code[4]; enum dtype d; } known[] = {
-		{"f2", DTYPE_F16}, {"f4", DTYPE_F32}, {"f8", DTYPE_F64}, {"i1", DTYPE_I8}, {"i2", DTYPE_I16}, {"i4", DTYPE_I32},
-		{"i8", DTYPE_I64}, {"u1", DTYPE_U8}, {"u2", DTYPE_U16}, {"u4", DTYPE_U32}, {"u8", DTYPE_U64}, {"b1", DTYPE_BOOL},
-		{"c8", DTYPE_C64}, {"c16", DTYPE_C128},
+	static const struct { char code[4]; enum dtype d;
+	} known[] = {
+		{"f2", DTYPE_F16}, {"f4", DTYPE_F32},  {"f8", DTYPE_F64}, {"i1", DTYPE_I8},    {"i2", DTYPE_I16},
+		{"i4", DTYPE_I32}, {"i8", DTYPE_I64},  {"u1", DTYPE_U8},  {"u2", DTYPE_U16},   {"u4", DTYPE_U32},
+		{"u8", DTYPE_U64}, {"b1", DTYPE_BOOL}, {"c8", DTYPE_C64}, {"c16", DTYPE_C128},
 	};
 	*swap = false;
 	if (!v || v->kind != PICK_OBJECT || !v->object->cls || v->object->cls->kind != PICK_GLOBAL ||
@@ -177,7 +184,8 @@ static void dense_strides(struct pick_tensor *t, bool fortran)
 }
 
 /* shape, dtype, fortran, bytes at args[k…] of a state or of _frombuffer; false: not a plain array. */
-static bool array_of(const struct pick *shape, const struct pick *dtype, bool fortran, struct pick *data, struct pick_tensor *t)
+static bool array_of(const struct pick *shape, const struct pick *dtype, bool fortran, struct pick *data,
+		     struct pick_tensor *t)
 {
 	*t = (struct pick_tensor){.data = data};
 	int n = to_sizes(shape, t->shape);
@@ -194,8 +202,8 @@ static int set_array_state(struct pickle *p, struct pick *v, struct pick *state,
 	size_t k = state->kind == PICK_TUPLE && state->items.n == 5;	/* older ones have no version in front */
 	const struct pick *f = arg(state, k + 2);
 	struct pick_tensor t;
-	if (!array_of(arg(state, k), arg(state, k + 1), f && ((f->kind == PICK_BOOL && f->b) || (f->kind == PICK_INT && f->i)),
-		      arg(state, k + 3), &t)) {
+	if (!array_of(arg(state, k), arg(state, k + 1),
+		      f && ((f->kind == PICK_BOOL && f->b) || (f->kind == PICK_INT && f->i)), arg(state, k + 3), &t)) {
 		v->object->state = state;
 		return 0;
 	}
@@ -243,7 +251,8 @@ static int scalar(struct pickle *p, struct pick *callable, struct pick *args, st
 static int encode(struct pickle *p, struct pick *callable, struct pick *args, struct pick **out, struct err *e)
 {
 	const struct pick *text = arg(args, 0), *codec = arg(args, 1);
-	if (!text || text->kind != PICK_STR || !is_text(codec) || (strcmp(codec->str.s, "latin1") && strcmp(codec->str.s, "latin-1")))
+	if (!text || text->kind != PICK_STR || !is_text(codec) ||
+	    (strcmp(codec->str.s, "latin1") && strcmp(codec->str.s, "latin-1")))
 		return give_object(p, callable, args, out, e);
 	struct pick *v = pick_new(p, PICK_BYTES, e);
 	unsigned char *o = v ? arena_alloc(p->arena, text->str.len + 1) : NULL;
@@ -369,7 +378,8 @@ static bool is_paid(struct pickle *p, uint64_t size)
 	return true;
 }
 
-static int load_nested(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
+static int load_nested(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out,
+		       struct err *e)
 {
 	struct source src;
 	struct pickle inner;
@@ -391,14 +401,16 @@ static int load_nested(struct pickle *p, struct pick *callable, struct pick *arg
 
 int pickle_construct(struct pickle *p, struct pick *cls, struct pick *args, struct pick **out, struct err *e)
 {
-	if (cls->kind == PICK_GLOBAL && (cls->means == MEANS_DICT || cls->means == MEANS_SET || cls->means == MEANS_LIST ||
-					 cls->means == MEANS_TUPLE || cls->means == MEANS_FIRST))
+	if (cls->kind == PICK_GLOBAL &&
+	    (cls->means == MEANS_DICT || cls->means == MEANS_SET || cls->means == MEANS_LIST ||
+	     cls->means == MEANS_TUPLE || cls->means == MEANS_FIRST))
 		return pickle_call(p, cls, args, 0, out, e);
 	return give_object(p, cls, args, out, e);
 }
 
 /* _rebuild_from_type_v2(function, type, arguments, state): the function is called, the type is decoration. */
-static int typed(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
+static int typed(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out,
+		 struct err *e)
 {
 	struct pick *f = arg(args, 0), *inner = arg(args, 2);
 	if (f && inner && f->kind == PICK_GLOBAL && f->means != MEANS_TYPED && f->means != MEANS_UNKNOWN)
@@ -412,7 +424,8 @@ static int new_object(struct pickle *p, struct pick *callable, struct pick *args
 	return cls ? pickle_construct(p, cls, NULL, out, e) : give_object(p, callable, args, out, e);
 }
 
-int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e)
+int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out,
+		struct err *e)
 {
 	if (callable->kind != PICK_GLOBAL) {
 		int r = pickle_hazard(p, "pickle-call", TOLD_CALL, at, "a call of a computed value", e);
@@ -423,7 +436,8 @@ int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint
 	case MEANS_PARAMETER: case MEANS_FIRST: return give_first(p, callable, args, out, e);
 	case MEANS_TYPED: return typed(p, callable, args, at, out, e);
 	case MEANS_OTHER_TENSOR:
-		return not_tensor(p, callable, args, "a quantised, sparse or nested tensor, or one without data, is not read", out, e);
+		return not_tensor(p, callable, args,
+				  "a quantised, sparse or nested tensor, or one without data, is not read", out, e);
 	case MEANS_NESTED: return load_nested(p, callable, args, at, out, e);
 	case MEANS_DICT: return make_dict(p, args, out, e);
 	case MEANS_LIST: return make_sequence(p, PICK_LIST, args, out, e);

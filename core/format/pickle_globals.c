@@ -97,33 +97,58 @@ static const struct known list[] = {
 
 /* Python's builtins that make plain values of plain values; the module has had three names. */
 static const struct known builtins[] = {
-	{"", "dict", MEANS_DICT}, {"", "list", MEANS_LIST}, {"", "tuple", MEANS_TUPLE}, {"", "set", MEANS_SET},
-	{"", "frozenset", MEANS_SET}, {"", "int", MEANS_NUMBER}, {"", "long", MEANS_NUMBER}, {"", "float", MEANS_NUMBER},
-	{"", "bool", MEANS_NUMBER}, {"", "complex", MEANS_OPAQUE}, {"", "object", MEANS_CLASS}, {"", "str", MEANS_OPAQUE},
-	{"", "unicode", MEANS_OPAQUE}, {"", "bytes", MEANS_FIRST}, {"", "bytearray", MEANS_FIRST}, {"", "slice", MEANS_OPAQUE},
-	{"", "range", MEANS_OPAQUE}, {"", "xrange", MEANS_OPAQUE},
+	{"", "dict", MEANS_DICT},      {"", "list", MEANS_LIST},     {"", "tuple", MEANS_TUPLE},
+	{"", "set", MEANS_SET},        {"", "frozenset", MEANS_SET}, {"", "int", MEANS_NUMBER},
+	{"", "long", MEANS_NUMBER},    {"", "float", MEANS_NUMBER},  {"", "bool", MEANS_NUMBER},
+	{"", "complex", MEANS_OPAQUE}, {"", "object", MEANS_CLASS},  {"", "str", MEANS_OPAQUE},
+	{"", "unicode", MEANS_OPAQUE}, {"", "bytes", MEANS_FIRST},   {"", "bytearray", MEANS_FIRST},
+	{"", "slice", MEANS_OPAQUE},   {"", "range", MEANS_OPAQUE},  {"", "xrange", MEANS_OPAQUE},
 };
 
 struct named_dtype { const char *name; enum dtype dtype; };
 
 static const struct named_dtype dtypes[] = {
-	{"float32", DTYPE_F32}, {"float", DTYPE_F32}, {"float64", DTYPE_F64}, {"double", DTYPE_F64}, {"float16", DTYPE_F16},
-	{"half", DTYPE_F16}, {"bfloat16", DTYPE_BF16}, {"int8", DTYPE_I8}, {"uint8", DTYPE_U8}, {"int16", DTYPE_I16},
-	{"short", DTYPE_I16}, {"int32", DTYPE_I32}, {"int", DTYPE_I32}, {"int64", DTYPE_I64}, {"long", DTYPE_I64},
-	{"uint16", DTYPE_U16}, {"uint32", DTYPE_U32}, {"uint64", DTYPE_U64}, {"bool", DTYPE_BOOL},
-	{"complex64", DTYPE_C64}, {"cfloat", DTYPE_C64}, {"complex128", DTYPE_C128}, {"cdouble", DTYPE_C128},
-	{"float8_e4m3fn", DTYPE_F8_E4M3}, {"float8_e5m2", DTYPE_F8_E5M2}, {"float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ},
-	{"float8_e5m2fnuz", DTYPE_F8_E5M2FNUZ}, {"float8_e8m0fnu", DTYPE_F8_E8M0},
-	{"qint8", DTYPE_I8}, {"quint8", DTYPE_U8}, {"qint32", DTYPE_I32},
+	{"float32", DTYPE_F32},
+	{"float", DTYPE_F32},
+	{"float64", DTYPE_F64},
+	{"double", DTYPE_F64},
+	{"float16", DTYPE_F16},
+	{"half", DTYPE_F16},
+	{"bfloat16", DTYPE_BF16},
+	{"int8", DTYPE_I8},
+	{"uint8", DTYPE_U8},
+	{"int16", DTYPE_I16},
+	{"short", DTYPE_I16},
+	{"int32", DTYPE_I32},
+	{"int", DTYPE_I32},
+	{"int64", DTYPE_I64},
+	{"long", DTYPE_I64},
+	{"uint16", DTYPE_U16},
+	{"uint32", DTYPE_U32},
+	{"uint64", DTYPE_U64},
+	{"bool", DTYPE_BOOL},
+	{"complex64", DTYPE_C64},
+	{"cfloat", DTYPE_C64},
+	{"complex128", DTYPE_C128},
+	{"cdouble", DTYPE_C128},
+	{"float8_e4m3fn", DTYPE_F8_E4M3},
+	{"float8_e5m2", DTYPE_F8_E5M2},
+	{"float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ},
+	{"float8_e5m2fnuz", DTYPE_F8_E5M2FNUZ},
+	{"float8_e8m0fnu", DTYPE_F8_E8M0},
+	{"qint8", DTYPE_I8},
+	{"quint8", DTYPE_U8},
+	{"qint32", DTYPE_I32},
 };
 
 static const struct named_dtype storages[] = {
-	{"FloatStorage", DTYPE_F32}, {"DoubleStorage", DTYPE_F64}, {"HalfStorage", DTYPE_F16}, {"BFloat16Storage", DTYPE_BF16},
-	{"LongStorage", DTYPE_I64}, {"IntStorage", DTYPE_I32}, {"ShortStorage", DTYPE_I16}, {"CharStorage", DTYPE_I8},
-	{"ByteStorage", DTYPE_U8}, {"BoolStorage", DTYPE_BOOL}, {"ComplexFloatStorage", DTYPE_C64},
-	{"ComplexDoubleStorage", DTYPE_C128}, {"QInt8Storage", DTYPE_I8}, {"QUInt8Storage", DTYPE_U8},
-	{"QInt32Storage", DTYPE_I32}, {"UntypedStorage", DTYPE_NONE}, {"_UntypedStorage", DTYPE_NONE},
-	{"TypedStorage", DTYPE_NONE}, {"_TypedStorage", DTYPE_NONE},
+	{"FloatStorage", DTYPE_F32},     {"DoubleStorage", DTYPE_F64},       {"HalfStorage", DTYPE_F16},
+	{"BFloat16Storage", DTYPE_BF16}, {"LongStorage", DTYPE_I64},         {"IntStorage", DTYPE_I32},
+	{"ShortStorage", DTYPE_I16},     {"CharStorage", DTYPE_I8},          {"ByteStorage", DTYPE_U8},
+	{"BoolStorage", DTYPE_BOOL},     {"ComplexFloatStorage", DTYPE_C64}, {"ComplexDoubleStorage", DTYPE_C128},
+	{"QInt8Storage", DTYPE_I8},      {"QUInt8Storage", DTYPE_U8},        {"QInt32Storage", DTYPE_I32},
+	{"UntypedStorage", DTYPE_NONE},  {"_UntypedStorage", DTYPE_NONE},    {"TypedStorage", DTYPE_NONE},
+	{"_TypedStorage", DTYPE_NONE},
 };
 
 static bool one_of(const char *s, const char *const *names, size_t n)

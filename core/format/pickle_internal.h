@@ -51,7 +51,8 @@ int pick_append(struct pickle *p, struct pick_items *l, struct pick *v, struct e
 int pick_put(struct pickle *p, struct pick_pairs *d, struct pick *key, struct pick *value, struct err *e);
 
 /* The effect of REDUCE/NEWOBJ/OBJ/INST on (callable, args); at: the opcode's offset. kwargs may be NULL. */
-int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out, struct err *e);
+int pickle_call(struct pickle *p, struct pick *callable, struct pick *args, uint64_t at, struct pick **out,
+		struct err *e);
 int pickle_construct(struct pickle *p, struct pick *cls, struct pick *args, struct pick **out, struct err *e);
 /* BUILD: give `v` its state. May change *v into a tensor (numpy arrays are built in two steps). */
 int pickle_set_state(struct pickle *p, struct pick *v, struct pick *state, struct err *e);

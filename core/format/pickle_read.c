@@ -53,7 +53,8 @@ int pickle_take_string(struct pickle *p, uint64_t n, struct pick *v)
 	char *s = arena_alloc(p->arena, n + 1);
 	if (!s)
 		return p->arena->limit && p->arena->used > p->arena->limit / 2
-			? err_set(p->machine->e, EFBIG, "pickle: its values would take too much memory") : err_nomem(p->machine->e);
+			       ? err_set(p->machine->e, EFBIG, "pickle: its values would take too much memory")
+			       : err_nomem(p->machine->e);
 	v->str.s = s;
 	v->str.len = n;
 	v->str.pos = p->pos;

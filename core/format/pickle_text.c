@@ -75,7 +75,9 @@ static int hex_digits(const char *s, size_t have, size_t want, uint32_t *out)
 	if (have < want)
 		return -1;
 	for (size_t i = 0; i < want; i++) {
-		int c = s[i] | 32, d = s[i] >= '0' && s[i] <= '9' ? s[i] - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = s[i] | 32, d = s[i] >= '0' && s[i] <= '9' ? s[i] - '0'
+				       : c >= 'a' && c <= 'f'     ? c - 'a' + 10
+								  : -1;
 		if (d < 0)
 			return -1;
 		*out = *out << 4 | (uint32_t)d;

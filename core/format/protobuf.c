@@ -100,7 +100,8 @@ int pb_packed(struct pb *m, enum pb_wire wire, uint64_t *out, struct err *e)
 	return r < 0 ? r : 1;
 }
 
-int pb_string(const struct pb *m, const struct pb_field *f, struct arena *a, uint64_t max, const char **out, struct err *e)
+int pb_string(const struct pb *m, const struct pb_field *f, struct arena *a, uint64_t max, const char **out,
+	      struct err *e)
 {
 	if (f->wire != PB_BYTES || f->size > max)
 		return bad(m, "expected a string", e);

@@ -33,6 +33,7 @@ static inline struct pb pb_inside(const struct pb *m, const struct pb_field *f)
 }
 /* Its bytes as a string in the arena, NUL-terminated, at most `max` (EINVAL beyond). */
 struct arena;
-int pb_string(const struct pb *m, const struct pb_field *f, struct arena *a, uint64_t max, const char **out, struct err *e);
+int pb_string(const struct pb *m, const struct pb_field *f, struct arena *a, uint64_t max, const char **out,
+	      struct err *e);
 
 #endif

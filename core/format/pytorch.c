@@ -58,7 +58,9 @@ static int check_sum(struct archive *a, const struct zip_entry *t)
 	int r = t->size > CHECKED ? 1 : zip_check(t, a->e);
 	if (r)
 		return MIN(r, 0);
-	return weights_warn(a->w, a->path, "checksum", "%.120s: its bytes are not those of its checksum", t->name) < 0 ? err_nomem(a->e) : 0;
+	return weights_warn(a->w, a->path, "checksum", "%.120s: its bytes are not those of its checksum", t->name) < 0
+		       ? err_nomem(a->e)
+		       : 0;
 }
 
 static int is_big_endian(struct archive *a, bool *big)
@@ -126,8 +128,8 @@ static int find_script(struct archive *a)
 /* Entries that torch itself writes beside data.pkl and that hold no pickle. */
 static bool is_torchs_own(const struct archive *a, const char *name)
 {
-	static const char *const own[] = {"version", "byteorder", ".format_version", ".storage_alignment", "constants.pkl",
-		"data.pkl"};
+	static const char *const own[] = {"version",       "byteorder", ".format_version", ".storage_alignment",
+					  "constants.pkl", "data.pkl"};
 	static const char *const below[] = {"data/", ".data/", "code/", "constants/", "extra/", "tensors/"};
 	size_t n = a->top ? strlen(a->top) : 0;
 	if (!a->top || strncmp(name, a->top, n))
@@ -165,7 +167,8 @@ static int open_nested(struct archive *a, const struct zip_entry *t, const struc
 	if (strstr(base, "optim"))
 		return weights_warn(a->w, a->path, "training state", "%.120s: an optimizer's, not listed", t->name) < 0
 			? err_nomem(a->e) : 0;
-	const char *prefix = whole ? a->prefix : arena_printf(&a->w->arena, "%s%.*s.", a->prefix, (int)MIN(n, (size_t)200), base);
+	const char *prefix =
+		whole ? a->prefix : arena_printf(&a->w->arena, "%s%.*s.", a->prefix, (int)MIN(n, (size_t)200), base);
 	if (!prefix)
 		return err_nomem(a->e);
 	return zip ? open_zip(a->w, a->file, *src, prefix, a->depth - 1, a->e)
@@ -260,7 +263,8 @@ static int open_entries(struct archive *a)
 		if (why)
 			return err_set(a->e, ENOTSUP, "a zip whose entries cannot be read: %s", why);
 		why = torch_why_none(a->w);
-		return err_set(a->e, ENOTSUP, "%s%s%s", main ? "an archive without tensors" : "a zip archive without models that are known",
+		return err_set(a->e, ENOTSUP, "%s%s%s",
+			       main ? "an archive without tensors" : "a zip archive without models that are known",
 			       why ? ": " : "", why ? why : "");
 	}
 	return r;

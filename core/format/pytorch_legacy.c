@@ -55,7 +55,8 @@ static int find_storages(struct torch_part *t, const struct pick *list, uint64_t
 	for (size_t i = 0; i < list->items.n; i++) {
 		const struct pick *v = list->items.at[i];
 		struct torch_key want = {.key = v->kind == PICK_STR || v->kind == PICK_BYTES ? v->str.s : NULL};
-		struct torch_key *k = want.key && t->n_keys ? bsearch(&want, t->keys, t->n_keys, sizeof want, by_key) : NULL;
+		struct torch_key *k =
+			want.key && t->n_keys ? bsearch(&want, t->keys, t->n_keys, sizeof want, by_key) : NULL;
 		if (!k)
 			return err_at(e, EINVAL, source_pos(&t->pickle, pos), "a storage key that no tensor has");
 		unsigned char b[8];
@@ -66,15 +67,16 @@ static int find_storages(struct torch_part *t, const struct pick *list, uint64_t
 		for (int j = 7; j >= 0; j--)
 			n = n << 8 | b[j];
 		if (__builtin_mul_overflow(n, bytes, &n) || n > t->pickle.size - pos - 8)
-			return err_at(e, EINVAL, source_pos(&t->pickle, pos), "storage '%.60s' has %" PRIu64 " bytes, %" PRIu64
-				      " remain: cut short", k->key, n, t->pickle.size - pos - 8);
+			return err_at(e, EINVAL, source_pos(&t->pickle, pos),
+				      "storage '%.60s' has %" PRIu64 " bytes, %" PRIu64 " remain: cut short", k->key, n,
+				      t->pickle.size - pos - 8);
 		k->at = pos + 8;
 		k->size = n;
 		k->known = true;
 		pos += 8 + n;
 	}
-	if (pos < t->pickle.size && weights_warn(t->w, t->path, "trailing bytes", "%" PRIu64 " bytes after the last storage",
-						 t->pickle.size - pos) < 0)
+	if (pos < t->pickle.size && weights_warn(t->w, t->path, "trailing bytes",
+						 "%" PRIu64 " bytes after the last storage", t->pickle.size - pos) < 0)
 		return err_nomem(e);
 	return 0;
 }
@@ -97,8 +99,10 @@ static int look_at_rest(struct pickle *p, struct err *e)
 			return r;
 		}
 		if (r < 0)
-			return weights_warn(p->w, p->file, "trailing bytes", "%" PRIu64 " bytes after the pickle", p->src.size - at) < 0
-				? err_nomem(e) : 0;
+			return weights_warn(p->w, p->file, "trailing bytes", "%" PRIu64 " bytes after the pickle",
+					    p->src.size - at) < 0
+				       ? err_nomem(e)
+				       : 0;
 	}
 	return 0;
 }
@@ -198,7 +202,8 @@ static size_t text_operation(const unsigned char *s, size_t len, uint64_t size)
 	if (!strchr(lines, op))
 		return strchr(alone, op) ? 1 : 0;
 	const unsigned char *nl = memchr(s, '\n', len);
-	const unsigned char *second = nl && (op == 'c' || op == 'i') ? memchr(nl + 1, '\n', len - (size_t)(nl + 1 - s)) : nl;
+	const unsigned char *second =
+		nl && (op == 'c' || op == 'i') ? memchr(nl + 1, '\n', len - (size_t)(nl + 1 - s)) : nl;
 	if (!second)
 		return SIZE_MAX;
 	for (const unsigned char *c = s + 1; c < second; c++) {

@@ -61,8 +61,20 @@ static bool is_optimizer(const struct pick *v)
 
 static bool is_apart(const struct pick *key, const struct pick *v)
 {
-	static const char *const whole[] = {"opt", "opt_state", "scheduler", "lr_scheduler", "lr_schedulers", "scaler",
-		"grad_scaler", "loss_scaler", "amp", "ema", "ema_state_dict", "model_ema", "state_dict_ema", "callbacks"};
+	static const char *const whole[] = {"opt",
+					    "opt_state",
+					    "scheduler",
+					    "lr_scheduler",
+					    "lr_schedulers",
+					    "scaler",
+					    "grad_scaler",
+					    "loss_scaler",
+					    "amp",
+					    "ema",
+					    "ema_state_dict",
+					    "model_ema",
+					    "state_dict_ema",
+					    "callbacks"};
 	const char *s = text_of(key);
 	if (is_optimizer(v))
 		return true;
@@ -241,8 +253,10 @@ static bool has_tensors(const struct pick *v, int depth, size_t *budget)
 /* The key under which a checkpoint keeps its model: never beside tensors of its own. */
 static const struct pick *wrapper(const struct pick *v, size_t *budget)
 {
-	static const char *const keys[] = {"state_dict", "model_state_dict", "model", "model_state", "net", "network", "module",
-		"params", "weights", "params_ema", "ema", "model_ema", "ema_state_dict", "state_dict_ema", "generator"};
+	static const char *const keys[] = {
+		"state_dict", "model_state_dict", "model",          "model_state",    "net",
+		"network",    "module",           "params",         "weights",        "params_ema",
+		"ema",        "model_ema",        "ema_state_dict", "state_dict_ema", "generator"};
 	if (v->kind != PICK_DICT)
 		return NULL;
 	for (size_t i = 0; i < v->pairs.n; i++)
@@ -316,8 +330,8 @@ static int drop_duplicates(struct walk *k)
 			by[i - 1]->tensor = NULL;
 			dropped++;
 		}
-	if (dropped && weights_warn(k->t->w, k->t->path, "duplicate names", "%zu tensors are hidden by later ones of the same name",
-				    dropped) < 0)
+	if (dropped && weights_warn(k->t->w, k->t->path, "duplicate names",
+				    "%zu tensors are hidden by later ones of the same name", dropped) < 0)
 		return err_nomem(k->e);
 	return 0;
 }
@@ -393,8 +407,11 @@ static int add_all(struct walk *k)
 	if (!r)
 		r = warn(k, "bad tensor", "views far larger than their storage are left out", inflated);
 	if (!r)
-		r = warn(k, "training state", "tensors of optimizers, averages or random states are not listed", k->apart);
-	return r < 0 ? r : warn(k, "deep values", "values nested too deeply, or shared too often, are left out", k->left_out);
+		r = warn(k, "training state", "tensors of optimizers, averages or random states are not listed",
+			 k->apart);
+	return r < 0 ? r
+		     : warn(k, "deep values", "values nested too deeply, or shared too often, are left out",
+			    k->left_out);
 }
 
 int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e)
@@ -420,7 +437,9 @@ const char *torch_why_none(const struct weights *w)
 	for (size_t i = w->n_warnings; i-- > 0;)
 		if (!strcmp(w->warnings[i].problem, "bad tensor"))
 			return w->warnings[i].detail;
-	return w->n_warnings && !strcmp(w->warnings[w->n_warnings - 1].problem, "training state") ? "training state only" : NULL;
+	return w->n_warnings && !strcmp(w->warnings[w->n_warnings - 1].problem, "training state")
+		       ? "training state only"
+		       : NULL;
 }
 
 void torch_part_init(struct torch_part *t, struct weights *w, uint32_t file, const char *prefix, uint64_t pickle_size)

@@ -70,7 +70,10 @@ static int odd_scalar(struct header *h, const char *what, size_t len)
 	}
 	if (h->depth == 0)
 		return refuse(h, "an object", what, len);
-	return refuse(h, h->depth == 1 ? "an object" : h->field == FIELD_DTYPE ? "a type's name" : "an array of integers",
+	return refuse(h,
+		      h->depth == 1             ? "an object"
+		      : h->field == FIELD_DTYPE ? "a type's name"
+						: "an array of integers",
 		      what, len);
 }
 
@@ -185,8 +188,11 @@ static int on_key(void *c, const unsigned char *text, size_t n)
 		return 1;
 	}
 	if (h->depth == 2 && !h->metadata) {
-		static const struct { const char *name; size_t len; } fields[] = {
-			[FIELD_DTYPE] = {"dtype", 5}, [FIELD_SHAPE] = {"shape", 5}, [FIELD_OFFSETS] = {"data_offsets", 12},
+		static const struct { const char *name; size_t len;
+		} fields[] = {
+			[FIELD_DTYPE] = {"dtype", 5},
+			[FIELD_SHAPE] = {"shape", 5},
+			[FIELD_OFFSETS] = {"data_offsets", 12},
 		};
 		for (h->field = FIELD_DTYPE; h->field < FIELD_OTHER; h->field++)
 			if (n == fields[h->field].len && !memcmp(s, fields[h->field].name, n))
@@ -240,8 +246,9 @@ static int finish_tensor(struct header *h)
 	if (tensor_measure(t, h->e) < 0)
 		return 0;
 	if (h->offsets[1] < h->offsets[0] || h->offsets[1] - h->offsets[0] != t->bytes) {
-		err_set(h->e, EINVAL, 
-			"%.150s: its type and shape take %" PRIu64 " bytes, data_offsets are [%" PRIu64 ", %" PRIu64 "]",
+		err_set(h->e, EINVAL,
+			"%.150s: its type and shape take %" PRIu64 " bytes, data_offsets are [%" PRIu64 ", %" PRIu64
+			"]",
 			t->name, t->bytes, h->offsets[0], h->offsets[1]);
 		return 0;
 	}
@@ -282,7 +289,11 @@ static int on_open_array(void *c)
 		h->other_metadata = true;
 		begin_skip(h);
 	} else if (!h->skipping && (h->depth != 2 || h->field == FIELD_DTYPE)) {
-		return refuse(h, h->depth == 2 ? "a type's name" : h->depth > 2 ? "integers" : "an object", "an array", 8);
+		return refuse(h,
+			      h->depth == 2  ? "a type's name"
+			      : h->depth > 2 ? "integers"
+					     : "an object",
+			      "an array", 8);
 	}
 	h->depth++;
 	return 1;
@@ -331,7 +342,8 @@ static int check_oddities(struct header *h)
 	if (!r && h->other_field)
 		r = weights_warn(w, path, "unknown field", "a tensor has fields beside dtype, shape and data_offsets");
 	if (!r && h->other_metadata)
-		r = weights_warn(w, path, "odd metadata", "__metadata__ holds values that are not strings; they are left out");
+		r = weights_warn(w, path, "odd metadata",
+				 "__metadata__ holds values that are not strings; they are left out");
 	return r < 0 ? weights_nomem(w, h->e) : 0;
 }
 
@@ -339,7 +351,8 @@ static int read_length(const struct weights_file *f, uint64_t *length, struct er
 {
 	unsigned char b[9];
 	if (f->io.size < 10)
-		return err_at(e, EINVAL, 0, "expected at least 10 bytes of safetensors, the file has %" PRIu64, f->io.size);
+		return err_at(e, EINVAL, 0, "expected at least 10 bytes of safetensors, the file has %" PRIu64,
+			      f->io.size);
 	int r = head_pread(f, b, sizeof b, 0, e);
 	if (r < 0)
 		return r;

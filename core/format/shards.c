@@ -37,7 +37,8 @@ static int collect_files(const struct value *map, struct arena *a, struct shard_
 	for (size_t i = 0; i < map->obj.n; i++) {
 		const struct value *v = &map->obj.items[i].value;
 		if (!safe_name(v))
-			return err_set(e, EINVAL, "weight_map: '%.150s' is in '%.100s', not the name of a file beside the index",
+			return err_set(e, EINVAL,
+				       "weight_map: '%.150s' is in '%.100s', not the name of a file beside the index",
 				       map->obj.items[i].key, value_str(v) ? value_str(v) : "something else");
 		if (last && !strcmp(last, v->str.s))
 			continue;
@@ -138,12 +139,14 @@ int shards_check(struct weights *w, const struct shard_index *x, const char *ind
 	int r = 0;
 	if (misplaced)
 		r = weights_warn(w, index_path, "index mismatch",
-				 "'%.150s' is not in the file that the index names (%" PRIu64 " are not)", first_misplaced, misplaced);
+				 "'%.150s' is not in the file that the index names (%" PRIu64 " are not)",
+				 first_misplaced, misplaced);
 	if (!r && unlisted)
 		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is not in the index (%" PRIu64 " are not)",
 				 first_unlisted, unlisted);
 	if (!r && found < x->n_entries)
-		r = weights_warn(w, index_path, "index mismatch", "'%.150s' is in the index but in no file (%" PRIu64 " are)",
-				 first_missing, (uint64_t)x->n_entries - found);
+		r = weights_warn(w, index_path, "index mismatch",
+				 "'%.150s' is in the index but in no file (%" PRIu64 " are)", first_missing,
+				 (uint64_t)x->n_entries - found);
 	return r < 0 ? err_nomem(e) : 0;
 }

@@ -97,7 +97,8 @@ static int extent(const struct tensor *t, const struct stored *s, uint64_t *end,
 		return 0;
 	}
 	for (unsigned i = 0; i < t->ndim; i++)
-		if (__builtin_mul_overflow(t->shape[i] - 1, s->stride[i], &span) || __builtin_add_overflow(last, span, &last))
+		if (__builtin_mul_overflow(t->shape[i] - 1, s->stride[i], &span) ||
+		    __builtin_add_overflow(last, span, &last))
 			return err_set(e, EINVAL, "%.200s: its strides overflow 64 bits", t->name);
 	if (__builtin_add_overflow(last, 1, &last) || __builtin_mul_overflow(last, item, &last) ||
 	    __builtin_add_overflow(last, s->start, end))
@@ -224,8 +225,8 @@ static int copy_box(struct window *v, const struct axis *ax, unsigned nax, uint6
 }
 
 /* The box whose first `fixed` coordinates are at[…], the next runs over [at, at+count), the rest whole. */
-static int gather_box(const struct tensor *t, const struct stored *s, struct window *v, const uint64_t *at, unsigned fixed,
-		      uint64_t count, unsigned char *out, struct err *e)
+static int gather_box(const struct tensor *t, const struct stored *s, struct window *v, const uint64_t *at,
+		      unsigned fixed, uint64_t count, unsigned char *out, struct err *e)
 {
 	uint32_t item = item_size(t->dtype);
 	struct axis ax[TENSOR_DIMS];
@@ -248,7 +249,8 @@ static int gather_box(const struct tensor *t, const struct stored *s, struct win
 }
 
 /* Elements [first, first+n) in row-major order, cut into boxes: up to the end of a row, whole rows, and so on outwards. */
-static int gather(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, unsigned char *out, struct err *e)
+static int gather(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, unsigned char *out,
+		  struct err *e)
 {
 	uint32_t item = item_size(t->dtype);
 	cleanup_free struct window *v = mem_alloc(sizeof *v);
@@ -276,7 +278,8 @@ static int gather(const struct tensor *t, const struct stored *s, uint64_t first
 
 /* --- reading --- */
 
-static int raw_items(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, unsigned char *out, struct err *e)
+static int raw_items(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, unsigned char *out,
+		     struct err *e)
 {
 	uint32_t item = item_size(t->dtype);
 	int r = s->contiguous ? source_pread(&s->src, out, n * item, s->start + first * item, e)
@@ -287,7 +290,8 @@ static int raw_items(const struct tensor *t, const struct stored *s, uint64_t fi
 }
 
 /* Block types are always contiguous: bytes as they are. */
-static int read_blocks(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, float *out, struct err *e)
+static int read_blocks(const struct tensor *t, const struct stored *s, uint64_t first, uint64_t n, float *out,
+		       struct err *e)
 {
 	const struct dtype_info *d = dtype_info(t->dtype);
 	unsigned char raw[512];

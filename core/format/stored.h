@@ -45,7 +45,8 @@ struct io *stored_file(struct weights *w, struct err *e);
 int stored_add(struct weights *w, struct tensor t, const struct stored *s, struct err *e);
 
 int stored_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out, struct err *e);
-int stored_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out, struct err *e);
+int stored_read_raw(const struct weights *w, const struct tensor *t, uint64_t off, uint64_t n, void *out,
+		    struct err *e);
 void stored_close(struct weights *w);
 
 #endif

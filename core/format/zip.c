@@ -45,12 +45,15 @@ static int find_end_in(struct opening *o, size_t tail, uint64_t *at, unsigned ch
 		*at = base + i;
 		memcpy(rec, buf + i, EOCD);
 		size_t after = tail - EOCD - i - u16(buf + i + 20);
-		if (after && weights_warn(o->w, o->file, "trailing bytes", "%zu bytes after the end of the zip", after) < 0)
+		if (after &&
+		    weights_warn(o->w, o->file, "trailing bytes", "%zu bytes after the end of the zip", after) < 0)
 			return err_nomem(o->e);
 		for (size_t k = i + EOCD; k + 4 <= tail; k++)
 			if (!memcmp(buf + k, "PK\5\6", 4) || !memcmp(buf + k, "PK\1\2", 4))
-				return weights_hazard(o->w, o->file, "zip-ambiguous", source_pos(&o->z->src, base + k), false,
-						      "another directory in the archive's comment") < 0 ? err_nomem(o->e) : 1;
+				return weights_hazard(o->w, o->file, "zip-ambiguous", source_pos(&o->z->src, base + k),
+						      false, "another directory in the archive's comment") < 0
+					       ? err_nomem(o->e)
+					       : 1;
 		return 1;
 	}
 	return 0;
@@ -146,7 +149,8 @@ static bool climbs(const char *name, size_t len)
 	if (!len || name[0] == '/' || memchr(name, '\\', len) || memchr(name, 0, len) || (len > 1 && name[1] == ':'))
 		return true;
 	for (size_t i = 0; i + 1 < len; i++)
-		if (name[i] == '.' && name[i + 1] == '.' && (!i || name[i - 1] == '/') && (i + 2 == len || name[i + 2] == '/'))
+		if (name[i] == '.' && name[i + 1] == '.' && (!i || name[i - 1] == '/') &&
+		    (i + 2 == len || name[i + 2] == '/'))
 			return true;
 	return false;
 }
@@ -159,7 +163,8 @@ static int hazard(struct opening *o, const struct zip_entry *t, const char *kind
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	int r = weights_hazard(o->w, o->file, kind, source_pos(&o->z->src, t->header), runs, "%.120s: %s", t->name, text);
+	int r = weights_hazard(o->w, o->file, kind, source_pos(&o->z->src, t->header), runs, "%.120s: %s", t->name,
+			       text);
 	return r < 0 ? err_nomem(o->e) : 0;
 }
 
@@ -177,11 +182,13 @@ static int judge(struct opening *o, struct zip_entry *t)
 	}
 	if (!r && t->method == 0 && t->stored != t->size && !t->refused) {
 		t->refused = "stored, but its two sizes differ";
-		r = hazard(o, t, "zip-sizes", false, "stored as it is in %" PRIu64 " bytes, yet %" PRIu64 " long", t->stored, t->size);
+		r = hazard(o, t, "zip-sizes", false, "stored as it is in %" PRIu64 " bytes, yet %" PRIu64 " long",
+			   t->stored, t->size);
 	}
 	if (!r && t->method == 8 && t->size / DEFLATE_RATIO > t->stored + 1) {
 		t->refused = "declares more bytes than its deflated data can hold";
-		r = hazard(o, t, "zip-sizes", false, "%" PRIu64 " deflated bytes cannot hold %" PRIu64, t->stored, t->size);
+		r = hazard(o, t, "zip-sizes", false, "%" PRIu64 " deflated bytes cannot hold %" PRIu64, t->stored,
+			   t->size);
 	}
 	if (t->method != 0 && t->method != 8 && !t->refused)
 		t->refused = "a compression method other than deflate";
@@ -196,7 +203,8 @@ static int read_local(struct opening *o, struct zip_entry *t)
 	size_t known = MIN((size_t)t->name_len, sizeof h - LOCAL);	/* the names should agree: one read for both */
 	if (t->header > o->z->pos + o->dir || o->z->pos + o->dir - t->header < LOCAL) {
 		t->refused = "its local header lies outside the archive";
-		return hazard(o, t, "zip-mismatch", false, "local header at %" PRIu64 ", beyond the directory", t->header);
+		return hazard(o, t, "zip-mismatch", false, "local header at %" PRIu64 ", beyond the directory",
+			      t->header);
 	}
 	known = (size_t)MIN((uint64_t)known, o->z->pos + o->dir - t->header - LOCAL);
 	int r = source_pread(s, h, LOCAL + known, t->header, o->e);
@@ -210,19 +218,23 @@ static int read_local(struct opening *o, struct zip_entry *t)
 	uint64_t dir = o->z->pos + o->dir;
 	if (t->data > dir || t->stored > dir - t->data) {
 		t->refused = "its data runs past the directory: cut short or overlapping";
-		return hazard(o, t, "zip-overlap", false, "%" PRIu64 " bytes at %" PRIu64 " run past the directory at %" PRIu64,
-			      t->stored, t->data, dir);
+		return hazard(o, t, "zip-overlap", false,
+			      "%" PRIu64 " bytes at %" PRIu64 " run past the directory at %" PRIu64, t->stored, t->data,
+			      dir);
 	}
 	size_t n = MIN((size_t)u16(h + 26), known);
 	if (u16(h + 26) != t->name_len || memcmp(h + LOCAL, t->name, n))
-		return hazard(o, t, "zip-mismatch", false, "called '%.*s' in its local header", (int)MIN(n, (size_t)100), (char *)h + LOCAL);
+		return hazard(o, t, "zip-mismatch", false, "called '%.*s' in its local header",
+			      (int)MIN(n, (size_t)100), (char *)h + LOCAL);
 	if (u16(h + 8) != t->method)
-		return hazard(o, t, "zip-mismatch", false, "method %u in its local header, %u in the directory", u16(h + 8), t->method);
+		return hazard(o, t, "zip-mismatch", false, "method %u in its local header, %u in the directory",
+			      u16(h + 8), t->method);
 	if (!(u16(h + 6) & 8)) {	/* otherwise sizes follow the data */
 		uint64_t stored = u32(h + 18), size = u32(h + 22);
 		bool want[3] = {size == 0xffffffff, stored == 0xffffffff, false};
 		if ((!want[0] && size != t->size) || (!want[1] && stored != t->stored) || u32(h + 14) != t->crc)
-			return hazard(o, t, "zip-mismatch", false, "sizes or checksum in its local header differ from the directory's");
+			return hazard(o, t, "zip-mismatch", false,
+				      "sizes or checksum in its local header differ from the directory's");
 	}
 	return 0;
 }
@@ -233,7 +245,8 @@ static int read_entry(struct opening *o, const unsigned char *p, size_t left, st
 	size_t name = u16(p + 28), extra = u16(p + 30), comment = u16(p + 32);
 	*used = CENTRAL + name + extra + comment;
 	if (*used > left)
-		return err_at(o->e, EINVAL, source_pos(&o->z->src, at), "a directory entry of %zu bytes, %zu remain", *used, left);
+		return err_at(o->e, EINVAL, source_pos(&o->z->src, at), "a directory entry of %zu bytes, %zu remain",
+			      *used, left);
 	*t = (struct zip_entry){.name_len = (uint32_t)name, .flags = u16(p + 8), .method = u16(p + 10), .crc = u32(p + 16),
 				.stored = u32(p + 20), .size = u32(p + 24), .header = u32(p + 42), .zip = o->z};
 	t->name = arena_strndup(&o->w->arena, (const char *)p + CENTRAL, name);
@@ -242,7 +255,8 @@ static int read_entry(struct opening *o, const unsigned char *p, size_t left, st
 	bool want[3] = {t->size == 0xffffffff, t->stored == 0xffffffff, t->header == 0xffffffff};
 	uint64_t *fields[3] = {&t->size, &t->stored, &t->header};
 	if (!widen(p + CENTRAL + name, extra, fields, want))
-		return err_at(o->e, EINVAL, source_pos(&o->z->src, at), "%.100s: its extra field is malformed or lacks zip64 sizes", t->name);
+		return err_at(o->e, EINVAL, source_pos(&o->z->src, at),
+			      "%.100s: its extra field is malformed or lacks zip64 sizes", t->name);
 	if (disk && disk != 0xffff)
 		t->refused = "on another volume";
 	if (__builtin_add_overflow(t->header, o->z->pos, &t->header))
@@ -277,8 +291,8 @@ static int find_overlaps(struct opening *o)
 		struct zip_entry *t = &z->entries[by[i].i];
 		if (i && t->header < end && !t->refused) {
 			t->refused = "overlaps another entry";
-			int r = hazard(o, t, "zip-overlap", false, "begins at %" PRIu64 ", inside an entry that ends at %" PRIu64,
-				       t->header, end);
+			int r = hazard(o, t, "zip-overlap", false,
+				       "begins at %" PRIu64 ", inside an entry that ends at %" PRIu64, t->header, end);
 			if (r < 0)
 				return r;
 		}
@@ -323,16 +337,20 @@ static int read_directory(struct opening *o)
 	struct zip *z = o->z;
 	const struct source *s = &z->src;
 	if (o->dir_size > o->end || o->dir > o->end - o->dir_size)
-		return err_at(o->e, EINVAL, source_pos(s, o->end), "expected a directory of %" PRIu64 " bytes at %" PRIu64
-			      " before %" PRIu64, o->dir_size, o->dir, o->end);
+		return err_at(o->e, EINVAL, source_pos(s, o->end),
+			      "expected a directory of %" PRIu64 " bytes at %" PRIu64 " before %" PRIu64, o->dir_size,
+			      o->dir, o->end);
 	if (o->count > o->dir_size / CENTRAL)
-		return err_at(o->e, EINVAL, source_pos(s, o->end), "%" PRIu64 " entries in a directory of %" PRIu64 " bytes",
-			      o->count, o->dir_size);
+		return err_at(o->e, EINVAL, source_pos(s, o->end),
+			      "%" PRIu64 " entries in a directory of %" PRIu64 " bytes", o->count, o->dir_size);
 	if (o->dir_size > DIRECTORY_MAX)
-		return err_set(o->e, EFBIG, "a zip directory of %" PRIu64 " bytes, at most %d are read", o->dir_size, DIRECTORY_MAX);
+		return err_set(o->e, EFBIG, "a zip directory of %" PRIu64 " bytes, at most %d are read", o->dir_size,
+			       DIRECTORY_MAX);
 	z->pos = o->end - o->dir_size - o->dir;
-	if (z->pos && weights_hazard(o->w, o->file, "zip-prefix", source_pos(s, 0), false, "%" PRIu64
-				     " bytes before the archive: other programs may take the file for something else", z->pos) < 0)
+	if (z->pos &&
+	    weights_hazard(o->w, o->file, "zip-prefix", source_pos(s, 0), false,
+			   "%" PRIu64 " bytes before the archive: other programs may take the file for something else",
+			   z->pos) < 0)
 		return err_nomem(o->e);
 	cleanup_free unsigned char *dir = mem_alloc(o->dir_size);
 	z->entries = arena_array(&o->w->arena, o->count, sizeof *z->entries);
@@ -343,8 +361,9 @@ static int read_directory(struct opening *o)
 	while (!r && z->n < o->count) {
 		size_t left = o->dir_size - at;
 		if (left < CENTRAL || memcmp(dir + at, "PK\1\2", 4))
-			return err_at(o->e, EINVAL, source_pos(s, z->pos + o->dir + at), "expected directory entry %zu of %" PRIu64
-				      ", found something else", z->n + 1, o->count);
+			return err_at(o->e, EINVAL, source_pos(s, z->pos + o->dir + at),
+				      "expected directory entry %zu of %" PRIu64 ", found something else", z->n + 1,
+				      o->count);
 		r = read_entry(o, dir + at, left, &z->entries[z->n], &used);
 		z->n++;
 		at += used;

@@ -163,9 +163,12 @@ static int produce(struct inflating *c, unsigned char *out, size_t n, struct err
 		if (z == Z_MEM_ERROR)
 			return err_nomem(e);
 		if (n && (z != Z_OK || (!got && !c->zs.avail_in && c->in == t->stored)))
-			return err_at(e, EINVAL, source_pos(&t->zip->src, t->data), "%.100s: expected %" PRIu64
-				      " inflated bytes, found %" PRIu64 " and %s%s", t->name, t->size, c->out,
-				      z == Z_STREAM_END ? "its end" : z == Z_DATA_ERROR ? "bad deflate data" : "no more input",
+			return err_at(e, EINVAL, source_pos(&t->zip->src, t->data),
+				      "%.100s: expected %" PRIu64 " inflated bytes, found %" PRIu64 " and %s%s",
+				      t->name, t->size, c->out,
+				      z == Z_STREAM_END   ? "its end"
+				      : z == Z_DATA_ERROR ? "bad deflate data"
+							  : "no more input",
 				      t->flagged ? " (it says that it is encrypted)" : "");
 	}
 	return 0;
@@ -205,7 +208,8 @@ static int read_deflated(const void *ctx, void *out, size_t len, uint64_t off, s
 int zip_source(const struct zip_entry *entry, struct source *out, struct err *e)
 {
 	if (entry->refused)
-		return err_at(e, ENOTSUP, source_pos(&entry->zip->src, entry->header), "%.100s: %s", entry->name, entry->refused);
+		return err_at(e, ENOTSUP, source_pos(&entry->zip->src, entry->header), "%.100s: %s", entry->name,
+			      entry->refused);
 	*out = entry->method == 0 ? source_part(&entry->zip->src, entry->data, entry->size)
 		: (struct source){.read = read_deflated, .ctx = entry, .size = entry->size};
 	return 0;
@@ -218,7 +222,8 @@ int zip_slurp(const struct zip_entry *entry, uint64_t max, char **out, size_t *l
 	if (r < 0)
 		return r;
 	if (s.size > max)
-		return err_set(e, EFBIG, "%.100s: %" PRIu64 " bytes, at most %" PRIu64 " are read", entry->name, s.size, max);
+		return err_set(e, EFBIG, "%.100s: %" PRIu64 " bytes, at most %" PRIu64 " are read", entry->name, s.size,
+			       max);
 	cleanup_free char *p = mem_alloc(s.size + 1);
 	if (!p)
 		return err_nomem(e);

@@ -24,8 +24,11 @@ static int row(void *arg, const struct catalog_row *r)
 	struct beside_models *b = k->b;
 	uint32_t id = (uint32_t)catalog_int(r, 0);
 	const char *path = catalog_text(r, 2, NULL);
-	struct io_id was = {.size = (uint64_t)catalog_int(r, 3), .mtime_ns = catalog_int(r, 4), .ctime_ns = catalog_int(r, 5),
-			    .dev = (uint64_t)catalog_int(r, 6), .ino = (uint64_t)catalog_int(r, 7)};
+	struct io_id was = {.size = (uint64_t)catalog_int(r, 3),
+			    .mtime_ns = catalog_int(r, 4),
+			    .ctime_ns = catalog_int(r, 5),
+			    .dev = (uint64_t)catalog_int(r, 6),
+			    .ino = (uint64_t)catalog_int(r, 7)};
 	struct io_id now = id_now(k->l, (uint32_t)catalog_int(r, 1), path);
 	if (!b->n || b->at[b->n - 1].id != id) {
 		if (mem_grow(&b->at, &b->cap, b->n + 1) < 0)

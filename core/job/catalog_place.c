@@ -42,7 +42,8 @@ static int make_dirs(char *path, struct err *e)
 		*p = 0;
 		int r = mkdir(path, 0700) < 0 && errno != EEXIST ? errno : 0;
 		if (r) {
-			err_set(e, r, "cannot make %s for the catalog: %s; choose another place with --catalog FILE", path, strerror(r));
+			err_set(e, r, "cannot make %s for the catalog: %s; choose another place with --catalog FILE",
+				path, strerror(r));
 			return -r;
 		}
 		*p = c;
@@ -69,8 +70,10 @@ static int choose_dir(struct buf *dir, bool make, char *warning, size_t n_warnin
 	if (r < 0 || !on_network(dir->data))
 		return r;
 	if (warning)
-		snprintf(warning, n_warning, "%s is on a network file system, where SQLite is not safe: the catalog is kept under "
-			 "/var/tmp/tarn-%u (choose with --catalog FILE)", dir->data, (unsigned)geteuid());
+		snprintf(warning, n_warning,
+			 "%s is on a network file system, where SQLite is not safe: the catalog is kept under "
+			 "/var/tmp/tarn-%u (choose with --catalog FILE)",
+			 dir->data, (unsigned)geteuid());
 	buf_clear(dir);
 	buf_printf(dir, "/var/tmp/tarn-%u", (unsigned)geteuid());
 	if (dir->failed)
@@ -90,7 +93,10 @@ static void name_file(struct buf *path, char **real, size_t n)
 		h = hash64(real[i], strlen(real[i]) + 1, h);
 	buf_char(path, '/');
 	for (const char *p = slash ? slash + 1 : real[0], *end = p + 40; *p && p < end; p++)
-		buf_char(path, *p == '.' || *p == '-' || *p == '_' || (*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'z') ? *p : '_');
+		buf_char(path, *p == '.' || *p == '-' || *p == '_' || (*p >= '0' && *p <= '9') ||
+					       ((*p | 32) >= 'a' && (*p | 32) <= 'z')
+				       ? *p
+				       : '_');
 	buf_printf(path, "-%016llx.db", (unsigned long long)h);
 }
 

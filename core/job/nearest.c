@@ -33,7 +33,8 @@ int near_get(struct index *ix, const struct view *v, uint32_t model, struct neig
 {
 	struct near_rows x = {.list = list};
 	*n = 0;
-	int r = catalog_each(index_catalog(ix), Q_NEAR, NULL, near_row, &x, "ii", (int64_t)model, (int64_t)v->generation);
+	int r = catalog_each(index_catalog(ix), Q_NEAR, NULL, near_row, &x, "ii", (int64_t)model,
+			     (int64_t)v->generation);
 	*n = x.n;
 	return r < 0 ? r : x.known ? 0 : -EAGAIN;
 }
@@ -47,7 +48,8 @@ static int keep(struct index *ix, const struct view *v, uint32_t model, const st
 		return r;
 	r = catalog_do(c, Q_NEAR_DROP, e, "i", (int64_t)model);
 	if (!r)
-		r = catalog_do(c, Q_NEAR_PUT, e, "iiiid", (int64_t)model, (int64_t)v->generation, (int64_t)-1, (int64_t)0, 0.0);
+		r = catalog_do(c, Q_NEAR_PUT, e, "iiiid", (int64_t)model, (int64_t)v->generation, (int64_t)-1,
+			       (int64_t)0, 0.0);
 	for (size_t i = 0; i < n && !r; i++)
 		r = catalog_do(c, Q_NEAR_PUT, e, "iiiid", (int64_t)model, (int64_t)v->generation, (int64_t)i,
 			       (int64_t)s->id[list[i].model], list[i].distance);

@@ -147,7 +147,8 @@ static int store_finding(struct index *ix, struct finding *f, struct facets_seen
 		f->flags |= VIEW_PROBLEMS;
 		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)f->id, "", "no signature", f->err.msg);
 	}
-	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)f->id, (int64_t)VIEW_SIGNED, (int64_t)f->flags);
+	return r < 0 ? r
+		     : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)f->id, (int64_t)VIEW_SIGNED, (int64_t)f->flags);
 }
 
 static int store_findings(struct index *ix, struct finding *f, size_t n, struct err *e)

@@ -14,26 +14,29 @@ static int put_files(struct catalog *c, uint32_t id, const struct scan_model *s,
 	int r = 0;
 	for (size_t i = 0; i < s->n_files && !r; i++) {
 		const struct scan_file *f = &s->files[i];
-		r = catalog_do(c, Q_FILE_PUT, e, "iissiiiiiiiiii", (int64_t)id, (int64_t)i, f->name, f->path, (int64_t)f->kind,
-			       (int64_t)f->id.size, f->id.mtime_ns, f->id.ctime_ns, (int64_t)f->id.dev, (int64_t)f->id.ino,
-			       (int64_t)f->uid, (int64_t)f->gid, (int64_t)f->mode, (int64_t)f->broken);
+		r = catalog_do(c, Q_FILE_PUT, e, "iissiiiiiiiiii", (int64_t)id, (int64_t)i, f->name, f->path,
+			       (int64_t)f->kind, (int64_t)f->id.size, f->id.mtime_ns, f->id.ctime_ns,
+			       (int64_t)f->id.dev, (int64_t)f->id.ino, (int64_t)f->uid, (int64_t)f->gid,
+			       (int64_t)f->mode, (int64_t)f->broken);
 	}
 	return r;
 }
 
 int store_put_model(struct catalog *c, const struct view_model *m, const struct scan_model *s, struct err *e)
 {
-	int r = catalog_do(c, Q_MODEL_PUT, e, "isiiiiiiisiss", (int64_t)m->id, s->id, (int64_t)m->root, (int64_t)m->flags,
-			   m->mtime_ns, (int64_t)m->uid, (int64_t)m->gid, (int64_t)m->mode, (int64_t)m->identity, s->dir,
-			   (int64_t)s->single, s->layout, s->revision);
+	int r = catalog_do(c, Q_MODEL_PUT, e, "isiiiiiiisiss", (int64_t)m->id, s->id, (int64_t)m->root,
+			   (int64_t)m->flags, m->mtime_ns, (int64_t)m->uid, (int64_t)m->gid, (int64_t)m->mode,
+			   (int64_t)m->identity, s->dir, (int64_t)s->single, s->layout, s->revision);
 	return r < 0 ? r : put_files(c, m->id, s, e);
 }
 
 int store_drop_model(struct catalog *c, uint32_t id, struct err *e)
 {
 	static const enum query drops[] = {
-		Q_MODEL_DROP, Q_FILES_DROP, Q_BESIDE_DROP, Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_FACETS_OF_DROP,
-		Q_SIGNED_DROP, Q_FAMILY_DROP, Q_EDGES_DROP, Q_ORIGINS_DROP, Q_EXACT_DROP, Q_DIFF_DROP, Q_EXPORT_DROP, Q_EXPORT_TENSORS_DROP, Q_EXPORT_DELTA_DROP, Q_NEAR_DROP, Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
+		Q_MODEL_DROP,          Q_FILES_DROP,        Q_BESIDE_DROP,    Q_FACTS_DROP,    Q_PROBLEMS_DROP,
+		Q_DECLARED_DROP,       Q_EVALUATIONS_DROP,  Q_FACETS_OF_DROP, Q_SIGNED_DROP,   Q_FAMILY_DROP,
+		Q_EDGES_DROP,          Q_ORIGINS_DROP,      Q_EXACT_DROP,     Q_DIFF_DROP,     Q_EXPORT_DROP,
+		Q_EXPORT_TENSORS_DROP, Q_EXPORT_DELTA_DROP, Q_NEAR_DROP,      Q_RENDERED_DROP, Q_RENDERED_PAIR_DROP,
 	};
 	int r = catalog_do(c, Q_FAMILY_STALE, e, "i", (int64_t)id);	/* its kin are to be told apart anew */
 	for (size_t i = 0; i < COUNT(drops) && !r; i++)
@@ -45,7 +48,8 @@ int store_put_unread(struct catalog *c, const struct scan *s, struct err *e)
 {
 	int r = catalog_do(c, Q_UNREAD_CLEAR, e, "");
 	for (size_t i = 0; i < s->n_unread && !r; i++)
-		r = catalog_do(c, Q_UNREAD_PUT, e, "sis", s->unread[i].path, (int64_t)s->unread[i].bytes, s->unread[i].reason);
+		r = catalog_do(c, Q_UNREAD_PUT, e, "sis", s->unread[i].path, (int64_t)s->unread[i].bytes,
+			       s->unread[i].reason);
 	return r;
 }
 
@@ -58,7 +62,9 @@ static uint32_t sizes(const struct inspect *in)
 		const struct tensor *t = &in->weights.tensors[i];
 		size_t name = strlen(t->name), shown = name + strlen(in->weights.files[t->file].path);
 		for (size_t k = 0; k < name; k++)
-			shown += (unsigned char)t->name[k] < ' ' || (unsigned char)t->name[k] > '~' ? 3 : t->name[k] == '\\';
+			shown += (unsigned char)t->name[k] < ' ' || (unsigned char)t->name[k] > '~'
+					 ? 3
+					 : t->name[k] == '\\';
 		breadth += NUMBERS + shown;
 		elements = t->elements > UINT64_MAX - elements ? UINT64_MAX : elements + t->elements;
 	}
@@ -151,7 +157,8 @@ static int put_facets(struct catalog *c, struct facets_seen *ids, uint32_t id, c
 int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags,
 			 struct facets_seen *ids, struct err *e)
 {
-	static const enum query drops[] = {Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP, Q_BESIDE_DROP};
+	static const enum query drops[] = {Q_FACTS_DROP, Q_PROBLEMS_DROP, Q_DECLARED_DROP, Q_EVALUATIONS_DROP,
+					   Q_BESIDE_DROP};
 	const struct facts *f = &in->facts;
 	int r = 0;
 	for (size_t i = 0; i < COUNT(drops) && !r; i++)
@@ -160,31 +167,34 @@ int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *i
 		r = catalog_do(c, Q_FACT_PUT, e, "iisss", (int64_t)id, (int64_t)i, f->facts[i].key, f->facts[i].value,
 			       fact_source_name(f->facts[i].source));
 	for (size_t i = 0; i < f->n_problems && !r; i++)
-		r = catalog_do(c, Q_PROBLEM_PUT, e, "iisss", (int64_t)id, (int64_t)i, f->problems[i].file, f->problems[i].problem,
-			       f->problems[i].detail);
+		r = catalog_do(c, Q_PROBLEM_PUT, e, "iisss", (int64_t)id, (int64_t)i, f->problems[i].file,
+			       f->problems[i].problem, f->problems[i].detail);
 	for (size_t i = 0; i < f->n_declared && !r; i++)
-		r = catalog_do(c, Q_DECLARED_PUT, e, "iisss", (int64_t)id, (int64_t)i, f->declared[i].base, f->declared[i].relation,
-			       f->declared[i].file);
+		r = catalog_do(c, Q_DECLARED_PUT, e, "iisss", (int64_t)id, (int64_t)i, f->declared[i].base,
+			       f->declared[i].relation, f->declared[i].file);
 	for (size_t i = 0; i < f->n_evaluations && !r; i++) {
 		const struct evaluation *v = &f->evaluations[i];
-		r = catalog_do(c, Q_EVALUATION_PUT, e, "iisssss", (int64_t)id, (int64_t)i, v->task, v->dataset, v->metric, v->value, v->file);
+		r = catalog_do(c, Q_EVALUATION_PUT, e, "iisssss", (int64_t)id, (int64_t)i, v->task, v->dataset,
+			       v->metric, v->value, v->file);
 	}
 	for (size_t i = 0; i < in->n_beside && !r; i++) {
 		const struct io_id *b = &in->beside[i].id;
-		r = catalog_do(c, Q_BESIDE_PUT, e, "iisiiiii", (int64_t)id, (int64_t)i, in->beside[i].path, (int64_t)b->size,
-			       b->mtime_ns, b->ctime_ns, (int64_t)b->dev, (int64_t)b->ino);
+		r = catalog_do(c, Q_BESIDE_PUT, e, "iisiiiii", (int64_t)id, (int64_t)i, in->beside[i].path,
+			       (int64_t)b->size, b->mtime_ns, b->ctime_ns, (int64_t)b->dev, (int64_t)b->ino);
 	}
 	if (!r)
 		r = put_facets(c, ids, id, f, e);
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)id, (int64_t)VIEW_INSPECTED, (int64_t)flags);
 }
 
-int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, const struct buf *encoded, uint32_t flags,
-			struct err *e)
+int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, const struct buf *encoded,
+			uint32_t flags, struct err *e)
 {
-	int r = catalog_do(c, Q_SIGNATURE_PUT, e, "bib", &s->key, sizeof s->key, (int64_t)SIGNATURE_VERSION, encoded->data, encoded->len);
+	int r = catalog_do(c, Q_SIGNATURE_PUT, e, "bib", &s->key, sizeof s->key, (int64_t)SIGNATURE_VERSION,
+			   encoded->data, encoded->len);
 	if (!r)
-		r = catalog_do(c, Q_SIGNED_PUT, e, "ibb", (int64_t)id, &s->key, sizeof s->key, &s->sketch, sizeof s->sketch);
+		r = catalog_do(c, Q_SIGNED_PUT, e, "ibb", (int64_t)id, &s->key, sizeof s->key, &s->sketch,
+			       sizeof s->sketch);
 	return r < 0 ? r : catalog_do(c, Q_MODEL_STATE, e, "iii", (int64_t)id, (int64_t)VIEW_SIGNED, (int64_t)flags);
 }
 
@@ -216,11 +226,17 @@ static int file_row(void *arg, const struct catalog_row *r)
 		return -ENOMEM;
 	struct scan_file *f = &g->files[g->n++];
 	*f = (struct scan_file){
-		.name = arena_strdup(g->a, catalog_text(r, 1, NULL)), .path = arena_strdup(g->a, catalog_text(r, 2, NULL)),
+		.name = arena_strdup(g->a, catalog_text(r, 1, NULL)),
+		.path = arena_strdup(g->a, catalog_text(r, 2, NULL)),
 		.kind = (enum scan_kind)catalog_int(r, 3),
-		.id = {.size = (uint64_t)catalog_int(r, 4), .mtime_ns = catalog_int(r, 5), .ctime_ns = catalog_int(r, 6),
-		       .dev = (uint64_t)catalog_int(r, 7), .ino = (uint64_t)catalog_int(r, 8)},
-		.uid = (uint32_t)catalog_int(r, 9), .gid = (uint32_t)catalog_int(r, 10), .mode = (uint16_t)catalog_int(r, 11),
+		.id = {.size = (uint64_t)catalog_int(r, 4),
+		       .mtime_ns = catalog_int(r, 5),
+		       .ctime_ns = catalog_int(r, 6),
+		       .dev = (uint64_t)catalog_int(r, 7),
+		       .ino = (uint64_t)catalog_int(r, 8)},
+		.uid = (uint32_t)catalog_int(r, 9),
+		.gid = (uint32_t)catalog_int(r, 10),
+		.mode = (uint16_t)catalog_int(r, 11),
 		.broken = catalog_int(r, 12),
 	};
 	return f->name && f->path ? 0 : -ENOMEM;
@@ -260,7 +276,8 @@ int store_get_signature(struct catalog *c, uint32_t id, struct signature *s, str
 	if (r == 0)
 		return err_set(e, ENODATA, "the model has no signature");
 	if (r > 0)
-		r = catalog_each(c, Q_SIGNATURE_GET, e, key_row, &data, "bi", key.data, key.len, (int64_t)SIGNATURE_VERSION);
+		r = catalog_each(c, Q_SIGNATURE_GET, e, key_row, &data, "bi", key.data, key.len,
+				 (int64_t)SIGNATURE_VERSION);
 	if (r == 0)
 		return err_set(e, ESTALE, "the signature is of another version");
 	if (r > 0)

@@ -20,8 +20,8 @@ void facets_seen_release(struct facets_seen *f);
 int store_put_inspection(struct catalog *c, uint32_t id, const struct inspect *in, uint32_t flags,
 			 struct facets_seen *f, struct err *e);
 uint32_t store_flags(const struct inspect *in);
-int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, const struct buf *encoded, uint32_t flags,
-			struct err *e);
+int store_put_signature(struct catalog *c, uint32_t id, const struct signature *s, const struct buf *encoded,
+			uint32_t flags, struct err *e);
 
 /* The files of a model as the catalog has them, in a form that inspect_model takes; all in the arena. */
 int store_get_files(struct catalog *c, uint32_t id, struct arena *a, struct scan_model *m, struct err *e);

@@ -14,9 +14,9 @@ static int put_edges(struct catalog *c, const struct lineage *l, const uint32_t 
 		const struct lineage_edge *d = &l->edges[i];
 		n = d->child == child ? n + 1 : 0;
 		child = d->child;
-		r = catalog_do(c, Q_EDGE_PUT, e, "iiisddsdsss", (int64_t)ids[d->child], (int64_t)n, (int64_t)ids[d->parent],
-			       relation_name(d->relation), d->weight, d->confidence, basis_name(d->basis), d->distance,
-			       d->method, d->evidence, d->why);
+		r = catalog_do(c, Q_EDGE_PUT, e, "iiisddsdsss", (int64_t)ids[d->child], (int64_t)n,
+			       (int64_t)ids[d->parent], relation_name(d->relation), d->weight, d->confidence,
+			       basis_name(d->basis), d->distance, d->method, d->evidence, d->why);
 	}
 	return r;
 }
@@ -31,8 +31,9 @@ static int put_sources(struct catalog *c, const struct lineage *l, const uint32_
 		child = s->child;
 		bool none = s->source == LINEAGE_NONE;
 		r = catalog_do(c, Q_ORIGIN_PUT, e, "iiiiidsd", (int64_t)ids[s->child], (int64_t)n, (int64_t)s->tensor,
-			       none ? (int64_t)0 : (int64_t)ids[s->source], none ? (int64_t)-1 : (int64_t)s->source_tensor,
-			       s->weight, match_name(s->match), s->distance);
+			       none ? (int64_t)0 : (int64_t)ids[s->source],
+			       none ? (int64_t)-1 : (int64_t)s->source_tensor, s->weight, match_name(s->match),
+			       s->distance);
 	}
 	return r;
 }
@@ -43,7 +44,8 @@ static int join(struct catalog *c, const char *key, const char *value, uint32_t 
 	return r < 0 ? r : catalog_do(c, Q_FACET_JOIN, e, "ssi", key, value, (int64_t)id);
 }
 
-static int put_families(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids, struct err *e)
+static int put_families(struct catalog *c, const struct lineage *l, const struct view *v, const uint32_t *ids,
+			struct err *e)
 {
 	int r = 0;
 	for (size_t i = 0; i < l->n_families && !r; i++) {
@@ -57,7 +59,8 @@ static int put_families(struct catalog *c, const struct lineage *l, const struct
 			if (*p >= 'A' && *p <= 'Z')
 				*p += 'a' - 'A';
 		for (size_t k = 0; k < f->n && !r; k++) {
-			r = catalog_do(c, Q_FAMILY_PUT, e, "iii", (int64_t)ids[f->members[k]], (int64_t)root, (int64_t)rooted);
+			r = catalog_do(c, Q_FAMILY_PUT, e, "iii", (int64_t)ids[f->members[k]], (int64_t)root,
+				       (int64_t)rooted);
 			if (!r)
 				r = join(c, "family", name.failed ? "" : name.data, ids[f->members[k]], e);
 		}
@@ -117,7 +120,7 @@ int store_put_lineage(struct catalog *c, const struct lineage *l, const struct v
 			r = catalog_do(c, Q_FACET_EMPTY, e, "s", facets[i]);
 	}
 	for (size_t i = 0; i < l->n_problems && !r; i++)
-		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)ids[l->problems[i].model], "", l->problems[i].problem,
-			       l->problems[i].detail);
+		r = catalog_do(c, Q_PROBLEM_ADD, e, "isss", (int64_t)ids[l->problems[i].model], "",
+			       l->problems[i].problem, l->problems[i].detail);
 	return r;
 }

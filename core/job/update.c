@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 /* Names that a nested model may not take below another model: the entries of a model's directory. */
-static const char *const reserved[] = {
-	"README.md", "card.md", "cite.bib", "audit.tsv", "audit.json", "problems.tsv", "problems.json", "metadata.json", "metadata",
-	"files", "tensors.tsv", "tensors.json", "signature.npy", "evaluation", "lineage", "neighbours", "exact", "diff", "export", NULL
-};
+static const char *const reserved[] = {"README.md",    "card.md",       "cite.bib",      "audit.tsv",  "audit.json",
+				       "problems.tsv", "problems.json", "metadata.json", "metadata",   "files",
+				       "tensors.tsv",  "tensors.json",  "signature.npy", "evaluation", "lineage",
+				       "neighbours",   "exact",         "diff",          "export",     NULL};
 
 static uint64_t identity_of(const struct scan_model *s)
 {
@@ -149,7 +149,8 @@ static int store_changes(struct index *ix, const struct scan *s, struct view *ol
 	if (!r)
 		r = catalog_do(ix->catalog, Q_META_SET, e, "si", "generation", (int64_t)now->generation);
 	if (!r)	/* what depended on the lake as it was */
-		r = catalog_do(ix->catalog, Q_RENDERED_OLD, e, "ii", (int64_t)1 << 40, ((int64_t)1 << 40) + (int64_t)now->generation);
+		r = catalog_do(ix->catalog, Q_RENDERED_OLD, e, "ii", (int64_t)1 << 40,
+			       ((int64_t)1 << 40) + (int64_t)now->generation);
 	return r;
 }
 
@@ -275,7 +276,8 @@ int publish_again(struct index *ix, struct err *e)
 		return err_nomem(e);
 	r = catalog_do(ix->catalog, Q_META_SET, e, "si", "generation", (int64_t)now->generation);
 	if (!r)
-		r = catalog_do(ix->catalog, Q_RENDERED_OLD, e, "ii", (int64_t)1 << 40, ((int64_t)1 << 40) + (int64_t)now->generation);
+		r = catalog_do(ix->catalog, Q_RENDERED_OLD, e, "ii", (int64_t)1 << 40,
+			       ((int64_t)1 << 40) + (int64_t)now->generation);
 	publish(ix, now);
 	return r;
 }

@@ -304,7 +304,8 @@ static int add_experts(struct maker *m, const struct tensor_name *n, const struc
 	struct part p = whole(t, index, false);
 	int r = 0;
 
-	if (t->ndim < 2 || t->ndim > 3 || !experts || experts > 4096 || m->c->n_parts > 4 * m->w->n_tensors + (1u << 20))
+	if (t->ndim < 2 || t->ndim > 3 || !experts || experts > 4096 ||
+	    m->c->n_parts > 4 * m->w->n_tensors + (1u << 20))
 		return add(m, n, re->role, p, e);
 	out = t->shape[1];
 	in = t->ndim == 3 ? t->shape[2] : 1;
@@ -435,7 +436,8 @@ static int make_unique(struct maker *m, struct err *e)
 		return err_nomem(e);
 	for (size_t i = 0; i < c->n_parts; i++) {
 		struct part *p = &c->parts[i];
-		uint64_t h = hash64(&p->role, sizeof p->role, ((uint64_t)(uint32_t)p->layer << 32) ^ (uint32_t)p->expert);
+		uint64_t h =
+			hash64(&p->role, sizeof p->role, ((uint64_t)(uint32_t)p->layer << 32) ^ (uint32_t)p->expert);
 		const struct part *q;
 
 		for (; slot[h & (cap - 1)]; h++) {

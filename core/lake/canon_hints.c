@@ -5,8 +5,9 @@
 
 /* llama.cpp's convert_hf_to_gguf.py undoes the RoPE order of the rows of q and k for these. */
 static const char *const rope_order[] = {
-	"llama", "mistral3", "deci", "baichuan", "xverse", "minicpm", "internlm2", "olmo", "deepseek", "arctic", "granite",
-	"granitemoe", "granitehybrid", "chameleon", "bailingmoe", "smollm3", "arcee", "llada", "eagle3",
+	"llama",      "mistral3", "deci",   "baichuan", "xverse",     "minicpm",       "internlm2",
+	"olmo",       "deepseek", "arctic", "granite",  "granitemoe", "granitehybrid", "chameleon",
+	"bailingmoe", "smollm3",  "arcee",  "llada",    "eagle3",
 };
 
 /* And adds 1 to the norms' weights of these, which scale by 1 + w. */

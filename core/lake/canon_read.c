@@ -117,8 +117,9 @@ static int grid_read(struct grid *g, struct err *e)
 static int part_range(const struct part *p, uint64_t row, uint64_t col, struct err *e)
 {
 	if (row >= p->rows || col >= p->cols)
-		return err_set(e, EINVAL, "element (%llu, %llu) asked for of %s, which is %llux%llu", (unsigned long long)row,
-			       (unsigned long long)col, p->role, (unsigned long long)p->rows, (unsigned long long)p->cols);
+		return err_set(e, EINVAL, "element (%llu, %llu) asked for of %s, which is %llux%llu",
+			       (unsigned long long)row, (unsigned long long)col, p->role, (unsigned long long)p->rows,
+			       (unsigned long long)p->cols);
 	return 0;
 }
 
@@ -191,8 +192,9 @@ int canon_read_rows(const struct weights *w, const struct part *p, uint64_t row,
 		return err_set(e, EINVAL, "rows %llu to %llu asked for of %s, which has %llu", (unsigned long long)row,
 			       (unsigned long long)(row + n), p->role, (unsigned long long)p->rows);
 	if (is_plain(p))
-		return shifted(p, out, n * p->cols, weights_read(w, &w->tensors[p->tensor], p->base + (p->first + row) * p->ld,
-								 n * p->cols, out, e));
+		return shifted(p, out, n * p->cols,
+			       weights_read(w, &w->tensors[p->tensor], p->base + (p->first + row) * p->ld, n * p->cols,
+					    out, e));
 	return read_rows_grid(w, p, row, n, out, e);
 }
 

@@ -71,8 +71,10 @@ static void bases(struct facts *f, const struct value *front, const char *file)
 	const char *relation = value_str(rel ? rel : value_get(front, "model_relation"));
 
 	if (!relation)
-		relation = value_count(base) > 1 && (has_tag(front, "merge") || has_tag(front, "mergekit")) ? "merge" : "";
-	if (!strcasecmp(relation, "finetuned") || !strcasecmp(relation, "fine-tune") || !strcasecmp(relation, "fine-tuned"))
+		relation =
+			value_count(base) > 1 && (has_tag(front, "merge") || has_tag(front, "mergekit")) ? "merge" : "";
+	if (!strcasecmp(relation, "finetuned") || !strcasecmp(relation, "fine-tune") ||
+	    !strcasecmp(relation, "fine-tuned"))
 		relation = "finetune";
 	document_texts(f, "base_model", base, file);
 	declare_bases(f, base, relation, file);

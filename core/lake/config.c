@@ -19,25 +19,46 @@ static const struct { const char *key; const char *names[8]; } numbers[] = {
 			    "max_sequence_length", "context_length", "max_target_positions"}},
 };
 
-static const struct { const char *in, *out; } dtypes[] = {
-	{"bfloat16", "bf16"}, {"float16", "f16"}, {"half", "f16"}, {"float32", "f32"}, {"float", "f32"}, {"float64", "f64"},
-	{"float8_e4m3fn", "f8_e4m3"}, {"float8_e5m2", "f8_e5m2"}, {"int8", "i8"}, {"uint8", "u8"},
+static const struct { const char *in, *out;
+} dtypes[] = {
+	{"bfloat16", "bf16"},
+	{"float16", "f16"},
+	{"half", "f16"},
+	{"float32", "f32"},
+	{"float", "f32"},
+	{"float64", "f64"},
+	{"float8_e4m3fn", "f8_e4m3"},
+	{"float8_e5m2", "f8_e5m2"},
+	{"int8", "i8"},
+	{"uint8", "u8"},
 };
 
 /* What a class of the ecosystem is for, by the end of its name. */
-static const struct { const char *suffix, *task; } tasks[] = {
-	{"ForCausalLM", "text-generation"}, {"LMHeadModel", "text-generation"}, {"ForMaskedLM", "fill-mask"},
-	{"ForSequenceClassification", "text-classification"}, {"ForTokenClassification", "token-classification"},
-	{"ForQuestionAnswering", "question-answering"}, {"ForImageClassification", "image-classification"},
-	{"ForObjectDetection", "object-detection"}, {"ForSemanticSegmentation", "image-segmentation"},
-	{"ForSpeechSeq2Seq", "automatic-speech-recognition"}, {"ForCTC", "automatic-speech-recognition"},
+static const struct { const char *suffix, *task;
+} tasks[] = {
+	{"ForCausalLM", "text-generation"},
+	{"LMHeadModel", "text-generation"},
+	{"ForMaskedLM", "fill-mask"},
+	{"ForSequenceClassification", "text-classification"},
+	{"ForTokenClassification", "token-classification"},
+	{"ForQuestionAnswering", "question-answering"},
+	{"ForImageClassification", "image-classification"},
+	{"ForObjectDetection", "object-detection"},
+	{"ForSemanticSegmentation", "image-segmentation"},
+	{"ForSpeechSeq2Seq", "automatic-speech-recognition"},
+	{"ForCTC", "automatic-speech-recognition"},
 	{"ForAudioClassification", "audio-classification"},
 	{"WhisperForConditionalGeneration", "automatic-speech-recognition"},
-	{"T5ForConditionalGeneration", "text2text-generation"}, {"BartForConditionalGeneration", "text2text-generation"},
-	{"MarianMTModel", "translation"}, {"LlavaForConditionalGeneration", "image-text-to-text"},
-	{"CLIPModel", "zero-shot-image-classification"}, {"SiglipModel", "zero-shot-image-classification"},
-	{"StableDiffusionPipeline", "text-to-image"}, {"StableDiffusionXLPipeline", "text-to-image"},
-	{"StableDiffusion3Pipeline", "text-to-image"}, {"FluxPipeline", "text-to-image"},
+	{"T5ForConditionalGeneration", "text2text-generation"},
+	{"BartForConditionalGeneration", "text2text-generation"},
+	{"MarianMTModel", "translation"},
+	{"LlavaForConditionalGeneration", "image-text-to-text"},
+	{"CLIPModel", "zero-shot-image-classification"},
+	{"SiglipModel", "zero-shot-image-classification"},
+	{"StableDiffusionPipeline", "text-to-image"},
+	{"StableDiffusionXLPipeline", "text-to-image"},
+	{"StableDiffusion3Pipeline", "text-to-image"},
+	{"FluxPipeline", "text-to-image"},
 };
 
 static void infer_task(struct facts *f, const char *class, const char *file)
@@ -193,10 +214,11 @@ void config_facts(struct facts *f, const struct value *config, const char *file)
 void adapter_facts(struct facts *f, const struct value *config, const char *file)
 {
 	static const char *const ranks[] = {"r", "lora_parameters.rank", "rank"};
-	static const struct { const char *in, *task; } peft_tasks[] = {
-		{"CAUSAL_LM", "text-generation"}, {"SEQ_CLS", "text-classification"}, {"TOKEN_CLS", "token-classification"},
-		{"SEQ_2_SEQ_LM", "text2text-generation"}, {"QUESTION_ANS", "question-answering"},
-		{"FEATURE_EXTRACTION", "feature-extraction"},
+	static const struct { const char *in, *task;
+	} peft_tasks[] = {
+		{"CAUSAL_LM", "text-generation"},       {"SEQ_CLS", "text-classification"},
+		{"TOKEN_CLS", "token-classification"},  {"SEQ_2_SEQ_LM", "text2text-generation"},
+		{"QUESTION_ANS", "question-answering"}, {"FEATURE_EXTRACTION", "feature-extraction"},
 	};
 	const char *base = value_str(value_get(config, "base_model_name_or_path"));
 	const char *type = value_str(value_get(config, "task_type"));

@@ -6,7 +6,8 @@
 
 const char *declared_name(const char *text)
 {
-	static const char *const hubs[] = {"https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf://"};
+	static const char *const hubs[] = {"https://huggingface.co/", "http://huggingface.co/", "https://hf.co/",
+					   "hf://"};
 
 	for (size_t i = 0; i < COUNT(hubs); i++)
 		if (!strncasecmp(text, hubs[i], strlen(hubs[i])))

@@ -71,7 +71,8 @@ static void eval_keys(struct facts *f, const struct value *v, const char *file)
 
 	for (size_t i = 0; v && v->kind == VALUE_OBJECT && i < v->obj.n; i++)
 		if (is_score(v->obj.items[i].key) && value_num(&v->obj.items[i].value, &x))
-			facts_evaluation(f, "", "", v->obj.items[i].key, value_text(&f->arena, &v->obj.items[i].value), file);
+			facts_evaluation(f, "", "", v->obj.items[i].key, value_text(&f->arena, &v->obj.items[i].value),
+					 file);
 }
 
 void evaluations_of_results(struct facts *f, const struct value *v, const char *file)

@@ -8,12 +8,36 @@
 #include <string.h>
 #include <time.h>
 
-static const struct { const char *key; bool many, exact; } keys[] = {
-	{"path", .exact = true}, {"format"}, {"formats", true}, {"architecture"}, {"model_type"}, {"dtype"},
-	{"parameters"}, {"bytes"},
-	{"tensors"}, {"layers"}, {"hidden_size"}, {"vocab_size"}, {"context_length"}, {"license", true}, {"language", true},
-	{"tags", true}, {"task"}, {"library"}, {"datasets", true}, {"base_model", true}, {"author"}, {"created"},
-	{"modified"}, {"revision"}, {"quantization"}, {"components", true}, {"adapter_rank"}, {"tokenizer"},
+static const struct { const char *key; bool many, exact;
+} keys[] = {
+	{"path", .exact = true},
+	{"format"},
+	{"formats", true},
+	{"architecture"},
+	{"model_type"},
+	{"dtype"},
+	{"parameters"},
+	{"bytes"},
+	{"tensors"},
+	{"layers"},
+	{"hidden_size"},
+	{"vocab_size"},
+	{"context_length"},
+	{"license", true},
+	{"language", true},
+	{"tags", true},
+	{"task"},
+	{"library"},
+	{"datasets", true},
+	{"base_model", true},
+	{"author"},
+	{"created"},
+	{"modified"},
+	{"revision"},
+	{"quantization"},
+	{"components", true},
+	{"adapter_rank"},
+	{"tokenizer"},
 	{"loads_code"},
 };
 

@@ -68,7 +68,8 @@ static void put_rest(struct looking *l)
 		if (file->kind == SCAN_TOKENIZER && !file->broken)
 			f->flags |= FACTS_TOKENIZER;
 		if (file->kind != SCAN_WEIGHTS && file->broken)	/* of weights the attempt to open them told more */
-			facts_problem(f, file->name, "missing", "a link that leads nowhere, or a file that cannot be looked at");
+			facts_problem(f, file->name, "missing",
+				      "a link that leads nowhere, or a file that cannot be looked at");
 	}
 	if (f->flags & FACTS_CUSTOM_CODE)
 		facts_put(f, "loads_code", "yes", FACT_MEASURED, NULL);

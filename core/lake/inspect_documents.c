@@ -25,7 +25,8 @@ int look_text(struct looking *l, const struct scan_file *file, size_t max, bool 
 	int r = lake_open_file(l->in->lake, l->in->root, file->path, &io, &why);
 
 	if (!r && io.size > max && !cut)
-		r = err_set(&why, EFBIG, "%llu bytes, at most %zu are read of such a file", (unsigned long long)io.size, max);
+		r = err_set(&why, EFBIG, "%llu bytes, at most %zu are read of such a file", (unsigned long long)io.size,
+			    max);
 	if (!r) {
 		*len = MIN(io.size, (uint64_t)max);
 		if (!(*text = arena_alloc(&l->scratch, *len + 1)))
@@ -52,7 +53,8 @@ static int read_card(struct looking *l, const struct scan_file *file, struct err
 		return r == 1 ? 0 : r;
 	card_facts(&card, &l->out->facts, file->name);
 	if (len == CARD_MAX)
-		facts_problem(&l->out->facts, file->name, "too large", "only the first %d bytes are looked at", CARD_MAX);
+		facts_problem(&l->out->facts, file->name, "too large", "only the first %d bytes are looked at",
+			      CARD_MAX);
 	return 0;
 }
 

@@ -85,11 +85,13 @@ static int compare_names(struct looking *l, const struct scan_file *file, const 
 		if (!have(said, n, real[i]) && !unlisted++)
 			other = real[i];
 	if (missing)
-		facts_problem(&l->out->facts, file->name, "index mismatch", "%zu tensors it lists are in no shard: %.200s%s",
-			      missing, first, missing > 1 ? ", …" : "");
+		facts_problem(&l->out->facts, file->name, "index mismatch",
+			      "%zu tensors it lists are in no shard: %.200s%s", missing, first,
+			      missing > 1 ? ", …" : "");
 	if (unlisted)
 		facts_problem(&l->out->facts, file->name, "index mismatch",
-			      "%zu tensors of the shards are not listed: %.200s%s", unlisted, other, unlisted > 1 ? ", …" : "");
+			      "%zu tensors of the shards are not listed: %.200s%s", unlisted, other,
+			      unlisted > 1 ? ", …" : "");
 	return 0;
 }
 
@@ -100,7 +102,8 @@ static int check(struct looking *l, const struct scan_file *file, const struct v
 	const char **shards;
 
 	if (!map || map->kind != VALUE_OBJECT) {
-		facts_problem(&l->out->facts, file->name, "malformed", "expected a weight_map of tensors and their files");
+		facts_problem(&l->out->facts, file->name, "malformed",
+			      "expected a weight_map of tensors and their files");
 		return 0;
 	}
 	if (!(shards = shards_of(&l->scratch, map, &n)))

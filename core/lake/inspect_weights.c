@@ -172,7 +172,8 @@ int look_set(struct looking *l, const struct scan_file *const *files, const char
 			io_close(&ios[k]);
 		facts_problem_err(&l->out->facts, names[i - 1], r, &why);
 	} else {
-		r = weights_open_beside(w, ios, names, n, &(struct beside){open_beside, &(struct shelf){l->in, l->out, files}}, &why);
+		r = weights_open_beside(w, ios, names, n,
+					&(struct beside){open_beside, &(struct shelf){l->in, l->out, files}}, &why);
 		for (i = 0; r && i + 1 < n && strncmp(why.msg, names[i], strlen(names[i])); i++)
 			;	/* the message begins with the name of the file that is to blame */
 		if (r && r != -ENOMEM)
@@ -258,8 +259,8 @@ static void put_extension(struct looking *l, const struct weights *w)
 		const char *says = format_by_extension(w->files[i].path);
 
 		if (says && !has_extension(w->format, w->files[i].path))
-			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s", says,
-				      w->format->name);
+			facts_problem(&l->out->facts, w->files[i].path, "wrong extension", "named like %s, it is %s",
+				      says, w->format->name);
 	}
 }
 

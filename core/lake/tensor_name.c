@@ -14,9 +14,17 @@ struct words {
 
 /* Words that say nothing about what a tensor is. */
 static const char *const wrappers[] = {
-	"_forward_module", "_fsdp_wrapped_module", "_orig_mod", "backbone", "base_model", "bert", "deberta", "distilbert",
-	"electra", "gpt_neox", "language_model", "llm", "model", "module", "mpnet", "params", "resnet", "roberta",
-	"state_dict", "text_decoder", "transformer", "vit",
+	"_forward_module", "_fsdp_wrapped_module",
+	"_orig_mod",       "backbone",
+	"base_model",      "bert",
+	"deberta",         "distilbert",
+	"electra",         "gpt_neox",
+	"language_model",  "llm",
+	"model",           "module",
+	"mpnet",           "params",
+	"resnet",          "roberta",
+	"state_dict",      "text_decoder",
+	"transformer",     "vit",
 };
 
 static const struct { const char *word, *component; } components[] = {
@@ -32,7 +40,8 @@ static const struct { const char *word, *component; } components[] = {
 
 /* Words after which a number counts blocks. */
 static const char *const containers[] = {
-	"blk", "block", "blocks", "decoder_layers", "encoder_layer", "encoder_layers", "h", "layer", "layers", "resblocks",
+	"blk", "block", "blocks", "decoder_layers", "encoder_layer", "encoder_layers",
+	"h",   "layer", "layers", "resblocks",
 };
 
 static bool is_one_of(const char *w, const char *const *list, size_t n)
@@ -114,10 +123,19 @@ static bool ends_with(char *w, const char *end)
 	return true;
 }
 
-static const struct { const char *word; enum lora_kind kind; } lora_words[] = {
-	{"lora_A", LORA_A}, {"lora_B", LORA_B}, {"lora_a", LORA_A_T}, {"lora_b", LORA_B_T}, {"lora_down", LORA_A},
-	{"lora_up", LORA_B}, {"lora_mid", LORA_MID}, {"lora_embedding_A", LORA_EMBED_A}, {"lora_embedding_B", LORA_EMBED_B},
-	{"lora_magnitude_vector", LORA_MAGNITUDE}, {"dora_scale", LORA_MAGNITUDE},
+static const struct { const char *word; enum lora_kind kind;
+} lora_words[] = {
+	{"lora_A", LORA_A},
+	{"lora_B", LORA_B},
+	{"lora_a", LORA_A_T},
+	{"lora_b", LORA_B_T},
+	{"lora_down", LORA_A},
+	{"lora_up", LORA_B},
+	{"lora_mid", LORA_MID},
+	{"lora_embedding_A", LORA_EMBED_A},
+	{"lora_embedding_B", LORA_EMBED_B},
+	{"lora_magnitude_vector", LORA_MAGNITUDE},
+	{"dora_scale", LORA_MAGNITUDE},
 };
 
 static enum lora_kind lora_word(const char *w)
@@ -179,8 +197,8 @@ static bool flax_table(const struct words *ws)
 {
 	const char *before = ws->n > 1 ? ws->at[ws->n - 2] : "";
 
-	return !strcmp(ws->at[ws->n - 1], "embedding") &&
-	       (strstr(before, "embed") || !strcmp(before, "wte") || !strcmp(before, "wpe") || !strcmp(before, "shared"));
+	return !strcmp(ws->at[ws->n - 1], "embedding") && (strstr(before, "embed") || !strcmp(before, "wte") ||
+							   !strcmp(before, "wpe") || !strcmp(before, "shared"));
 }
 
 /* The parameter's own word: weight is silent, bias is said. */

@@ -28,7 +28,12 @@ int open_served(struct render *r, struct tree_file **f);
 LIST(list_by); LOOKUP(lookup_by); LIST(list_values); LOOKUP(lookup_values); LIST(list_facet); LOOKUP(lookup_facet);
 TARGET(target_facet);
 /* list_graph.c */
-LIST(list_graph_model); LOOKUP(lookup_graph_model); LIST(list_kin); LOOKUP(lookup_kin); LIST(list_near); LOOKUP(lookup_near);
+LIST(list_graph_model);
+LOOKUP(lookup_graph_model);
+LIST(list_kin);
+LOOKUP(lookup_kin);
+LIST(list_near);
+LOOKUP(lookup_near);
 TARGET(target_root); TARGET(target_kin);
 READY(ready_lineage); READY(ready_lineage_list); READY(ready_near); RENDER(prepare_lineage); RENDER(prepare_near);
 /* render_model.c */
@@ -38,7 +43,12 @@ RENDER(render_parents); RENDER(render_tree); RENDER(render_neighbours); RENDER(r
 /* render_family.c */
 RENDER(render_family_tree);
 /* list_families.c */
-LIST(list_families); LOOKUP(lookup_families); LIST(list_members); LOOKUP(lookup_members); TARGET(target_member); READY(ready_families);
+LIST(list_families);
+LOOKUP(lookup_families);
+LIST(list_members);
+LOOKUP(lookup_members);
+TARGET(target_member);
+READY(ready_families);
 SIZE(size_family); SIZE(size_root); RENDER(render_family); RENDER(render_root);
 bool has_family(struct tree *t, const struct view_model *m);
 bool has_root(struct tree *t, const struct view_model *m);
@@ -51,7 +61,11 @@ bool has_graphviz(struct tree *t, const struct view_model *m);
 /* render_sources.c, render_declared.c */
 RENDER(render_sources); RENDER(render_declared); RENDER(render_cite);
 /* render_lake.c */
-RENDER(render_cachedir); RENDER(render_lake_summary); RENDER(render_lake_status); RENDER(render_generation); SIZE(size_generation);
+RENDER(render_cachedir);
+RENDER(render_lake_summary);
+RENDER(render_lake_status);
+RENDER(render_generation);
+SIZE(size_generation);
 RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);
 /* render_readme.c */
 RENDER(render_readme);
@@ -70,7 +84,12 @@ int open_export_npy(struct render *r, struct tree_file **f);
 int open_export_delta(struct render *r, struct tree_file **f);
 /* guess.c */
 GUESS(guess_tensors); GUESS(guess_statistics); GUESS(guess_sources); GUESS(guess_diff); GUESS(guess_signature);
-GUESS(guess_export); GUESS(guess_documents); GUESS(guess_evaluations); GUESS(guess_problems); GUESS(guess_lake); GUESS(guess_kin);
+GUESS(guess_export);
+GUESS(guess_documents);
+GUESS(guess_evaluations);
+GUESS(guess_problems);
+GUESS(guess_lake);
+GUESS(guess_kin);
 /* render_exact.c, render_diff.c */
 RENDER(render_exact_statistics); RENDER(render_exact_files); RENDER(render_duplicates);
 RENDER(render_diff_summary); RENDER(render_diff_tensors); RENDER(render_diff_config); RENDER(render_diff_card);

@@ -43,8 +43,11 @@ static int edge_row(void *arg, const struct catalog_row *r)
 	struct load *l = arg;
 	int k = l->child ? 0 : 1;
 	struct graph_edge d = {
-		.child = l->child ? l->child : (uint32_t)catalog_int(r, 0), .parent = (uint32_t)catalog_int(r, k),
-		.weight = catalog_null(r, k + 2) ? NAN : catalog_real(r, k + 2), .confidence = catalog_real(r, k + 3), .distance = NAN,
+		.child = l->child ? l->child : (uint32_t)catalog_int(r, 0),
+		.parent = (uint32_t)catalog_int(r, k),
+		.weight = catalog_null(r, k + 2) ? NAN : catalog_real(r, k + 2),
+		.confidence = catalog_real(r, k + 3),
+		.distance = NAN,
 	};
 	const struct view_model *c = view_by_id(l->v, d.child), *p = view_by_id(l->v, d.parent);
 	if (!c || !p || !model_shown(l->t, c) || !model_shown(l->t, p))
@@ -71,7 +74,8 @@ int graph_of_family(struct graph *g, struct tree *t, struct view *v, uint32_t me
 	struct load l = {.g = g, .t = t, .v = v};
 	int64_t root = catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)member);
 	*g = (struct graph){0};
-	int r = root ? catalog_each(tree_catalog(t), Q_FAMILY_MEMBERS, e, member_row, &l, "i", root) : add_node(g, member);
+	int r = root ? catalog_each(tree_catalog(t), Q_FAMILY_MEMBERS, e, member_row, &l, "i", root)
+		     : add_node(g, member);
 	if (g->n)
 		qsort_r(g->nodes, g->n, sizeof *g->nodes, in_view_order, v);
 	for (size_t i = 0; i < g->n && !r; i++) {
@@ -133,10 +137,12 @@ static const char *name_of(struct view *v, uint32_t id)
 
 static const char *color_of(const char *relation)
 {
-	static const struct { const char *relation, *color; } colors[] = {
-		{"finetune", "#1f6f8b"}, {"lora", "#2e8b57"}, {"adapter", "#2e8b57"}, {"merge", "#8e44ad"}, {"stitch", "#c0392b"},
-		{"quantized", "#b9770e"}, {"cast", "#7f8c8d"}, {"duplicate", "#7f8c8d"}, {"permuted", "#7f8c8d"}, {"pruned", "#b9770e"},
-		{"extended", "#1f6f8b"}, {"reinitialized", "#c0392b"},
+	static const struct { const char *relation, *color;
+	} colors[] = {
+		{"finetune", "#1f6f8b"}, {"lora", "#2e8b57"},      {"adapter", "#2e8b57"},
+		{"merge", "#8e44ad"},    {"stitch", "#c0392b"},    {"quantized", "#b9770e"},
+		{"cast", "#7f8c8d"},     {"duplicate", "#7f8c8d"}, {"permuted", "#7f8c8d"},
+		{"pruned", "#b9770e"},   {"extended", "#1f6f8b"},  {"reinitialized", "#c0392b"},
 	};
 	for (size_t i = 0; i < COUNT(colors); i++)
 		if (!strcmp(colors[i].relation, relation))
@@ -146,7 +152,8 @@ static const char *color_of(const char *relation)
 
 static void dot_begin(struct buf *out)
 {
-	buf_str(out, "digraph lineage {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fillcolor=\"#f4f6f7\", "
+	buf_str(out,
+		"digraph lineage {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fillcolor=\"#f4f6f7\", "
 		"color=\"#85929e\", fontname=\"Helvetica\", fontsize=11];\n  edge [fontname=\"Helvetica\", fontsize=9];\n");
 }
 
@@ -175,7 +182,8 @@ static void dot_models(struct buf *out, const struct graph *g, struct view *v, u
 		buf_str(out, g->nodes[i] == self ? ", fillcolor=\"#fdebd0\", penwidth=2];\n" : "];\n");
 	}
 	if (loners)
-		buf_printf(out, "  loners [shape=plaintext, style=\"\", label=\"and %zu models without kin\"];\n", loners);
+		buf_printf(out, "  loners [shape=plaintext, style=\"\", label=\"and %zu models without kin\"];\n",
+			   loners);
 	for (size_t i = 0; i < g->n_edges; i++)
 		dot_edge(out, &g->edges[i]);
 }

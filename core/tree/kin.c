@@ -57,7 +57,8 @@ static int one_step(struct tree *t, struct view *v, uint32_t model, bool up, uin
 static int in_name_order(const void *a, const void *b, void *arg)
 {
 	struct view *v = arg;
-	return view_cmp(view_name(v, view_by_id(v, *(const uint32_t *)a)), view_name(v, view_by_id(v, *(const uint32_t *)b)));
+	return view_cmp(view_name(v, view_by_id(v, *(const uint32_t *)a)),
+			view_name(v, view_by_id(v, *(const uint32_t *)b)));
 }
 
 int kin_collect(struct tree *t, struct view *v, uint32_t model, enum kin kind, struct ids *out)
@@ -115,7 +116,8 @@ struct lines { struct view *v; char **line; size_t n, cap; };
 static int edge_line(void *arg, const struct catalog_row *r)
 {
 	struct lines *l = arg;
-	const struct view_model *c = view_by_id(l->v, (uint32_t)catalog_int(r, 0)), *p = view_by_id(l->v, (uint32_t)catalog_int(r, 1));
+	const struct view_model *c = view_by_id(l->v, (uint32_t)catalog_int(r, 0)),
+				*p = view_by_id(l->v, (uint32_t)catalog_int(r, 1));
 	struct buf b = {0};
 	if (!c || !p)
 		return 0;

@@ -149,7 +149,8 @@ static void stale_facets(struct tree *t)
 static void changed(void *arg, struct view *old, struct view *now)
 {
 	struct tree *t = arg;
-	static const uint8_t tops[] = {KIND_ROOT, KIND_MODELS, KIND_ALL, KIND_BY, KIND_GRAPH, KIND_EXACT, KIND_DIFF, KIND_EXPORT, KIND_LAKE};
+	static const uint8_t tops[] = {KIND_ROOT,  KIND_MODELS, KIND_ALL,    KIND_BY,  KIND_GRAPH,
+				       KIND_EXACT, KIND_DIFF,   KIND_EXPORT, KIND_LAKE};
 	if (!t->stale)
 		return;
 	for (uint32_t i = 0; i < now->n; i++) {
@@ -325,7 +326,8 @@ int tree_exact_all(struct tree *t, const struct cancel *c, void (*progress)(void
 		if (progress)
 			progress(arg, &p);
 		for (size_t k = 0; k < COUNT(kinds) && !cancel_asked(c); k++)
-			failed |= exact_one(t, node_ino((struct node){.kind = kinds[k], .model = m->id}), &meanwhile) < 0;
+			failed |=
+				exact_one(t, node_ino((struct node){.kind = kinds[k], .model = m->id}), &meanwhile) < 0;
 		if (cancel_asked(c))
 			break;
 		p.done++;

@@ -121,8 +121,9 @@ int lookup_values(struct tree *t, struct view *v, struct node dir, const char *n
 	int r;
 	if (dir.x >= FACET_KEYS)
 		return -ESTALE;
-	int64_t id = !flat_decode(&value, name) ? 0 :
-		     catalog_number(tree_catalog(t), Q_FACET_ID, 0, "ss", facet_keys[dir.x], value.data ? value.data : "");
+	int64_t id = !flat_decode(&value, name) ? 0
+						: catalog_number(tree_catalog(t), Q_FACET_ID, 0, "ss",
+								 facet_keys[dir.x], value.data ? value.data : "");
 	buf_release(&value);
 	if (id <= 0 && flat_is_short(name)) {
 		struct short_name s = {.name = name};
@@ -154,13 +155,15 @@ static int model_row(void *arg, const struct catalog_row *r)
 int list_facet(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
 {
 	struct values x = {t, v, fill, arg};
-	return catalog_each(tree_catalog(t), Q_FACET_MODELS, NULL, model_row, &x, "ii", (int64_t)dir.x, (int64_t)(uint32_t)cookie);
+	return catalog_each(tree_catalog(t), Q_FACET_MODELS, NULL, model_row, &x, "ii", (int64_t)dir.x,
+			    (int64_t)(uint32_t)cookie);
 }
 
 int lookup_facet(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || !model_shown(t, m) || !catalog_number(tree_catalog(t), Q_FACET_HAS, 0, "ii", (int64_t)dir.x, (int64_t)m->id))
+	if (!m || !model_shown(t, m) ||
+	    !catalog_number(tree_catalog(t), Q_FACET_HAS, 0, "ii", (int64_t)dir.x, (int64_t)m->id))
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = KIND_BY_LINK, .model = m->id}, a);
 }

@@ -208,7 +208,8 @@ bool ready_export_delta(struct tree *t, struct view *v, struct node n, const cha
 	struct ids parents = {0};
 	if (!index_lineage_known(tree_index(t), v))
 		return name != NULL;
-	bool ready = kin_collect(t, v, n.model, KIN_PARENTS, &parents) < 0 || unmeasured(t, n.model, &parents, 0) == parents.n;
+	bool ready = kin_collect(t, v, n.model, KIN_PARENTS, &parents) < 0 ||
+		     unmeasured(t, n.model, &parents, 0) == parents.n;
 	ids_release(&parents);
 	return ready;
 }

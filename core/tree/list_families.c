@@ -104,7 +104,8 @@ int list_members(struct tree *t, struct view *v, struct node dir, uint64_t cooki
 int lookup_members(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	const struct view_model *m = tree_flat(t, v, name);
-	if (!m || !model_shown(t, m) || catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != dir.model)
+	if (!m || !model_shown(t, m) ||
+	    catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) != dir.model)
 		return -ENOENT;
 	return node_attr(t, v, (struct node){.kind = KIND_FAMILY_LINK, .model = m->id}, a);
 }
@@ -119,12 +120,14 @@ int target_member(struct tree *t, struct view *v, struct node n, struct buf *out
 
 bool has_family(struct tree *t, const struct view_model *m)
 {
-	return index_settled_lineage(tree_index(t)) && catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) > 0;
+	return index_settled_lineage(tree_index(t)) &&
+	       catalog_number(tree_catalog(t), Q_FAMILY_OF, 0, "i", (int64_t)m->id) > 0;
 }
 
 bool has_root(struct tree *t, const struct view_model *m)
 {
-	return index_settled_lineage(tree_index(t)) && catalog_number(tree_catalog(t), Q_FAMILY_ROOT, 0, "i", (int64_t)m->id) > 0;
+	return index_settled_lineage(tree_index(t)) &&
+	       catalog_number(tree_catalog(t), Q_FAMILY_ROOT, 0, "i", (int64_t)m->id) > 0;
 }
 
 int family_fact(struct tree *t, struct view *v, uint32_t model, bool root, struct buf *out)

@@ -22,8 +22,12 @@ struct file {
 static int read_file_row(struct file *f, const struct catalog_row *r)
 {
 	*f = (struct file){
-		.n = (uint32_t)catalog_int(r, 0), .size = (uint64_t)catalog_int(r, 4), .mtime_ns = catalog_int(r, 5),
-		.uid = (uint32_t)catalog_int(r, 9), .gid = (uint32_t)catalog_int(r, 10), .mode = (mode_t)catalog_int(r, 11),
+		.n = (uint32_t)catalog_int(r, 0),
+		.size = (uint64_t)catalog_int(r, 4),
+		.mtime_ns = catalog_int(r, 5),
+		.uid = (uint32_t)catalog_int(r, 9),
+		.gid = (uint32_t)catalog_int(r, 10),
+		.mode = (mode_t)catalog_int(r, 11),
 	};
 	f->name = mem_strdup(catalog_text(r, 1, NULL));
 	f->path = mem_strdup(catalog_text(r, 2, NULL));
@@ -118,7 +122,11 @@ static int each_file(void *arg, const struct catalog_row *r)
 	if (!l->want && l->cookie && cookie <= l->cookie)
 		goto out;
 	if (slash)
-		node_attr(l->t, l->v, (struct node){.kind = KIND_FILES_DIR, .x = f.n << DEPTH_BITS | (l->depth + 1), .model = l->m->id}, &a);
+		node_attr(l->t, l->v,
+			  (struct node){.kind = KIND_FILES_DIR,
+					.x = f.n << DEPTH_BITS | (l->depth + 1),
+					.model = l->m->id},
+			  &a);
 	else
 		file_attr(l, &f, &a);
 	if (l->want) {

@@ -38,7 +38,8 @@ int lookup_graph_model(struct tree *t, struct view *v, struct node dir, const ch
 
 int list_graph_model(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
 {
-	static const char *const names[] = {"parents", "ancestors", "children", "descendants", "siblings", "neighbours", "root"};
+	static const char *const names[] = {"parents",  "ancestors",  "children", "descendants",
+					    "siblings", "neighbours", "root"};
 	for (uint64_t i = cookie; i < COUNT(names); i++) {
 		struct tree_attr a;
 		int r = lookup_graph_model(t, v, dir, names[i], &a);
@@ -84,7 +85,8 @@ struct entries {
 	uint32_t model;
 };
 
-static int list_entries(struct tree *t, struct view *v, const struct entries *x, uint64_t cookie, tree_fill fill, void *arg)
+static int list_entries(struct tree *t, struct view *v, const struct entries *x, uint64_t cookie, tree_fill fill,
+			void *arg)
 {
 	struct buf name = {0};
 	int r = 0;
@@ -150,7 +152,8 @@ static int collect_parents(struct tree *t, struct view *v, struct node dir, stru
 
 typedef int collect_fn(struct tree *t, struct view *v, struct node dir, struct entries *x);
 
-static int list_with(collect_fn *collect, struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
+static int list_with(collect_fn *collect, struct tree *t, struct view *v, struct node dir, uint64_t cookie,
+		     tree_fill fill, void *arg)
 {
 	struct entries x;
 	int r = collect(t, v, dir, &x);
@@ -160,7 +163,8 @@ static int list_with(collect_fn *collect, struct tree *t, struct view *v, struct
 	return r;
 }
 
-static int lookup_with(collect_fn *collect, struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
+static int lookup_with(collect_fn *collect, struct tree *t, struct view *v, struct node dir, const char *name,
+		       struct tree_attr *a)
 {
 	struct search s = {name, a};
 	int r = list_with(collect, t, v, dir, 0, match, &s);

@@ -110,7 +110,10 @@ static int next_fact(void *arg, const struct catalog_row *r)
 
 int list_metadata(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
 {
-	struct lister l = {.m = view_by_id(v, dir.model), .cookie = cookie >= COOKIE_DYNAMIC ? cookie : 0, .fill = fill, .arg = arg};
+	struct lister l = {.m = view_by_id(v, dir.model),
+			   .cookie = cookie >= COOKIE_DYNAMIC ? cookie : 0,
+			   .fill = fill,
+			   .arg = arg};
 	int r = list_static(t, v, dir, cookie, fill, arg);	/* family and root */
 	if (!r)
 		r = catalog_each(tree_catalog(t), Q_FACTS_BY_KEY, NULL, next_fact, &l, "i", (int64_t)dir.model);
@@ -123,7 +126,10 @@ int list_metadata(struct tree *t, struct view *v, struct node dir, uint64_t cook
 int lookup_metadata(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
 {
 	int r = lookup_static(t, v, dir, name, a);
-	return r != -ENOENT ? r : node_attr(t, v, (struct node){.kind = KIND_METADATA_KEY, .x = key_x(name), .model = dir.model}, a);
+	return r != -ENOENT
+		       ? r
+		       : node_attr(t, v, (struct node){.kind = KIND_METADATA_KEY, .x = key_x(name), .model = dir.model},
+				   a);
 }
 
 /* --- metadata.json --- */
@@ -196,7 +202,8 @@ int render_metadata(struct render *r)
 	for (int root = 0; root < 2; root++) {
 		snprintf(j.key, sizeof j.key, "%s", root ? "root" : "family");
 		cleanup_buf struct buf s = {0};
-		if (!(root ? has_root : has_family)(r->tree, r->model) || family_fact(r->tree, r->view, r->model->id, root, &s) < 0)
+		if (!(root ? has_root : has_family)(r->tree, r->model) ||
+		    family_fact(r->tree, r->view, r->model->id, root, &s) < 0)
 			continue;
 		buf_json(&j.values, s.data, s.len);
 		j.n = 1;

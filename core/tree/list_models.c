@@ -122,8 +122,9 @@ int list_models(struct tree *t, struct view *v, struct node dir, uint64_t cookie
 		if (r == 0 && (r = fill(arg, entry, &a, COOKIE_DYNAMIC | m->id)))
 			return r;
 		/* a leaf that is alone needs no search for the end of its group */
-		bool alone = !name[start + part] &&
-			(i + 1 == last || strncmp(view_name(v, m + 1), name, start + part) || view_name(v, m + 1)[start + part] != '/');
+		bool alone =
+			!name[start + part] && (i + 1 == last || strncmp(view_name(v, m + 1), name, start + part) ||
+						view_name(v, m + 1)[start + part] != '/');
 		i = alone ? i + 1 : after_group(v, name, start);
 	}
 	return 0;
@@ -158,7 +159,8 @@ int list_flat(struct tree *t, struct view *v, enum kind kind, uint64_t cookie, t
 		tree_flat_name(&flat, v, m);
 		if (flat.failed)
 			r = -ENOMEM;
-		else if (node_attr(t, v, (struct node){.kind = (uint8_t)kind, .model = m->id, .x = child_x(kind, v)}, &a) == 0)
+		else if (node_attr(t, v, (struct node){.kind = (uint8_t)kind, .model = m->id, .x = child_x(kind, v)},
+				   &a) == 0)
 			r = fill(arg, flat.data, &a, COOKIE_DYNAMIC | m->id);
 	}
 	buf_release(&flat);

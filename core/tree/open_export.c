@@ -109,8 +109,8 @@ int open_export_npy(struct render *r, struct tree_file **f)
 
 static int keep_size(struct render *r, uint64_t size, struct err *e)
 {
-	return catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, e, "iii", (int64_t)r->model->id, (int64_t)r->other->id,
-			  (int64_t)size);
+	return catalog_do(tree_catalog(r->tree), Q_EXPORT_DELTA_PUT, e, "iii", (int64_t)r->model->id,
+			  (int64_t)r->other->id, (int64_t)size);
 }
 
 /* Both headers tell it. Where one cannot be read it is kept that there is none: opening will say why. */

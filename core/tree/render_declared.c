@@ -77,7 +77,8 @@ static const char *verdict(struct check *c, const struct view_model *base, struc
 		return "unsupported";
 	}
 	if (!mine || mine != theirs) {
-		buf_str(why, r->model->flags & VIEW_ADAPTER ? "nothing ties the adapter to it" : "weights are of another family");
+		buf_str(why, r->model->flags & VIEW_ADAPTER ? "nothing ties the adapter to it"
+							    : "weights are of another family");
 		return r->model->flags & VIEW_ADAPTER ? "unsupported" : "contradicted";
 	}
 	if (c->any_parent) {
@@ -119,7 +120,8 @@ int render_declared(struct render *r)
 	c.any_parent = parents.n > 0;
 	table_begin(&c.tb, r->out, r->json, "base_model relation verdict evidence");
 	if (!rc)
-		rc = catalog_each(tree_catalog(r->tree), Q_DECLARED, r->err, declared_row, &c, "i", (int64_t)r->model->id);
+		rc = catalog_each(tree_catalog(r->tree), Q_DECLARED, r->err, declared_row, &c, "i",
+				  (int64_t)r->model->id);
 	table_end(&c.tb);
 	ids_release(&c.ancestors);
 	ids_release(&parents);
@@ -151,7 +153,9 @@ static void bib_text(struct buf *out, const char *s)
 static void bib_key(struct buf *out, const char *id)
 {
 	for (; *id; id++)
-		buf_char(out, strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *id) ? *id : *id == '/' ? ':' : '-');
+		buf_char(out, strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *id) ? *id
+			      : *id == '/'                                                                     ? ':'
+													       : '-');
 }
 
 struct cite {
@@ -221,7 +225,8 @@ int render_cite(struct render *r)
 	buf_printf(r->out, "  version = {%s},\n  note = {", hex);
 	rc = catalog_each(cat, Q_EDGES_OF, r->err, cite_parent, &c, "i", (int64_t)r->model->id);
 	hash128_hex(snapshot, hex);
-	buf_printf(r->out, "%s; lineage of a lake of %u models, snapshot %s},\n", c.n ? "" : "no parent in the lake", r->view->n, hex);
+	buf_printf(r->out, "%s; lineage of a lake of %u models, snapshot %s},\n", c.n ? "" : "no parent in the lake",
+		   r->view->n, hex);
 	buf_str(r->out, "  howpublished = {Model weights; lineage recovered by tarn " TARN_VERSION "}\n}\n");
 	return rc;
 }

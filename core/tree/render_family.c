@@ -37,8 +37,12 @@ static int add_member(struct family *f, uint32_t id)
 		return 0;
 	if (mem_grow(&f->members, &f->cap, f->n + 1) < 0)
 		return -ENOMEM;
-	f->members[f->n++] = (struct relative){.id = id, .name = view_name(f->r->view, m), .parent = NONE, .first_child = NONE,
-					     .last_child = NONE, .next = NONE};
+	f->members[f->n++] = (struct relative){.id = id,
+					       .name = view_name(f->r->view, m),
+					       .parent = NONE,
+					       .first_child = NONE,
+					       .last_child = NONE,
+					       .next = NONE};
 	return 0;
 }
 

@@ -114,6 +114,7 @@ int render_why(struct render *r)
 	struct why w = {.r = r};
 	int rc = catalog_each(tree_catalog(r->tree), Q_EDGES_OF, r->err, why_row, &w, "i", (int64_t)r->model->id);
 	if (rc == 0 && !w.n)
-		buf_str(r->out, "No parent of this model is in the lake: its weights are consistent with none of the others.\n");
+		buf_str(r->out,
+			"No parent of this model is in the lake: its weights are consistent with none of the others.\n");
 	return rc;
 }

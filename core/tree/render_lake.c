@@ -45,7 +45,8 @@ static int need_all(struct render *r, enum view_state s)
 /* --- models.tsv --- */
 
 enum { COL_PATH, COL_FORMAT, COL_ARCHITECTURE, COL_DTYPE, COL_PARAMETERS, COL_BYTES, COL_LICENSE, COLS };
-static const char *const fact_columns[COLS] = {"path", "format", "architecture", "dtype", "parameters", "bytes", "license"};
+static const char *const fact_columns[COLS] = {"path",       "format", "architecture", "dtype",
+					       "parameters", "bytes",  "license"};
 
 struct cells { char *cell[COLS]; };
 
@@ -114,7 +115,8 @@ int render_lake_models(struct render *r)
 	cleanup_free uint32_t *order = sorted(r->view);
 	if (!order)
 		return err_nomem(r->err);
-	table_begin(&tb, r->out, r->json, "model path format architecture dtype parameters bytes license root problems");
+	table_begin(&tb, r->out, r->json,
+		    "model path format architecture dtype parameters bytes license root problems");
 	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
 		if (model_shown(r->tree, &r->view->models[order[i]]))
 			rc = model_row(r, &tb, &r->view->models[order[i]]);
@@ -153,7 +155,8 @@ int render_lake_problems(struct render *r)
 	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
 		x.m = &r->view->models[order[i]];
 		if ((x.m->flags & VIEW_PROBLEMS) && model_shown(r->tree, x.m))
-			rc = catalog_each(tree_catalog(r->tree), Q_PROBLEMS, r->err, problem_row, &x, "i", (int64_t)x.m->id);
+			rc = catalog_each(tree_catalog(r->tree), Q_PROBLEMS, r->err, problem_row, &x, "i",
+					  (int64_t)x.m->id);
 	}
 	table_end(&x.tb);
 	return rc;
@@ -274,7 +277,8 @@ int render_lake_summary(struct render *r)
 	buf_printf(r->out, "Parameters   %lld\n", fact_sum(r, less, "parameters"));
 	buf_printf(r->out, "Bytes        %lld\n", fact_sum(r, less, "bytes"));
 	if (!less)
-		buf_printf(r->out, "Not shown    %lld files (lake/unread.tsv)\n", (long long)catalog_number(c, Q_UNREAD_MARK, 0, ""));
+		buf_printf(r->out, "Not shown    %lld files (lake/unread.tsv)\n",
+			   (long long)catalog_number(c, Q_UNREAD_MARK, 0, ""));
 	for (size_t i = 0; i < COUNT(keys) && !rc; i++) {
 		buf_printf(r->out, "\n%c%s\n", keys[i][0] - 32, keys[i] + 1);
 		struct counted x = {.r = r};
@@ -286,7 +290,8 @@ int render_lake_summary(struct render *r)
 
 int render_lake_status(struct render *r)
 {
-	static const char *const phases[] = {"idle", "looking for models", "reading headers", "reading signatures", "computing lineage"};
+	static const char *const phases[] = {"idle", "looking for models", "reading headers", "reading signatures",
+					     "computing lineage"};
 	struct index_status s;
 	struct tree_counts c;
 	index_status(tree_index(r->tree), &s);

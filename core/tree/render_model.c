@@ -15,8 +15,14 @@ int open_model(struct render *r, const struct view_model *m, struct opened *o)
 	if (rc < 0)
 		goto fail;
 	struct inspect_input in = {
-		.lake = tree_lake(r->tree), .root = o->files.root, .id = o->files.id, .dir = o->files.dir, .layout = o->files.layout,
-		.revision = o->files.revision, .files = o->files.files, .n_files = o->files.n_files,
+		.lake = tree_lake(r->tree),
+		.root = o->files.root,
+		.id = o->files.id,
+		.dir = o->files.dir,
+		.layout = o->files.layout,
+		.revision = o->files.revision,
+		.files = o->files.files,
+		.n_files = o->files.n_files,
 	};
 	rc = inspect_model(&o->inspect, &in, r->err);
 	if (rc < 0)
@@ -24,8 +30,9 @@ int open_model(struct render *r, const struct view_model *m, struct opened *o)
 	if (o->inspect.open)
 		return 0;
 	const struct facts *f = &o->inspect.facts;
-	rc = f->n_problems ? err_set(r->err, EIO, "%s: %s: %s", f->problems[0].file, f->problems[0].problem, f->problems[0].detail) :
-			     err_set(r->err, EIO, "no readable weights");
+	rc = f->n_problems ? err_set(r->err, EIO, "%s: %s: %s", f->problems[0].file, f->problems[0].problem,
+				     f->problems[0].detail)
+			   : err_set(r->err, EIO, "no readable weights");
 	inspect_release(&o->inspect);
 fail:
 	arena_release(&o->arena);

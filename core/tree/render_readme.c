@@ -136,8 +136,10 @@ int render_readme(struct render *r)
 {
 	struct buf *out = r->out;
 	const struct view_model *m = example(r->tree, r->view);
-	buf_printf(out, "A lake of %u models, seen through tarn " TARN_VERSION ". Nothing here can be changed, and nothing\n"
-		   "is ever written into the lake. What you open is computed then, and kept.\n\n", r->view->n);
+	buf_printf(out,
+		   "A lake of %u models, seen through tarn " TARN_VERSION ". Nothing here can be changed, and nothing\n"
+		   "is ever written into the lake. What you open is computed then, and kept.\n\n",
+		   r->view->n);
 	buf_str(out, "models/    the models, by id: cheap to read, also all of it (grep -r, rsync, tar)\n"
 		"all/       the same, flat: for globs\n"
 		"by/        by a fact: by/license/mit, by/dtype/bf16, by/relation/merge\n"

@@ -28,8 +28,11 @@ static int origin_row(void *arg, const struct catalog_row *r)
 		return -ENOMEM;
 	struct origin *o = &x->o[x->n++];
 	*o = (struct origin){
-		.tensor_at = catalog_int(r, 0), .source = (uint32_t)catalog_int(r, 1), .source_at = catalog_int(r, 2),
-		.weight = catalog_null(r, 3) ? NAN : catalog_real(r, 3), .distance = catalog_null(r, 5) ? NAN : catalog_real(r, 5),
+		.tensor_at = catalog_int(r, 0),
+		.source = (uint32_t)catalog_int(r, 1),
+		.source_at = catalog_int(r, 2),
+		.weight = catalog_null(r, 3) ? NAN : catalog_real(r, 3),
+		.distance = catalog_null(r, 5) ? NAN : catalog_real(r, 5),
 	};
 	strncpy(o->match, catalog_text(r, 4, NULL), sizeof o->match - 1);
 	return 0;
@@ -37,7 +40,8 @@ static int origin_row(void *arg, const struct catalog_row *r)
 
 static const char *tensor_name(struct origins *x, const struct inspect *in, int64_t at)
 {
-	return at >= 0 && (uint64_t)at < in->weights.n_tensors ? arena_strdup(&x->arena, in->weights.tensors[at].name) : NULL;
+	return at >= 0 && (uint64_t)at < in->weights.n_tensors ? arena_strdup(&x->arena, in->weights.tensors[at].name)
+							       : NULL;
 }
 
 /* Names of one model's tensors, wherever it is a source; each model is opened once. */

@@ -133,7 +133,8 @@ static int final_verdict(struct render *r, const struct told *t, const struct dn
 		*out = DNA_DESCENDANT;
 	else if (!rc && is_above(r, r->model, r->other, &rc))
 		*out = DNA_ANCESTOR;
-	else if (d->verdict == DNA_UNRELATED && mine && mine == catalog_number(c, Q_FAMILY_OF, 0, "i", (int64_t)r->other->id))
+	else if (d->verdict == DNA_UNRELATED && mine &&
+		 mine == catalog_number(c, Q_FAMILY_OF, 0, "i", (int64_t)r->other->id))
 		*out = DNA_SHARES_ANCESTOR;
 	else
 		*out = d->verdict;
@@ -204,7 +205,8 @@ static void kinship_lines(struct summary *s, const struct dna *d)
 	buf_num(s->out, d->median_cosine);
 	buf_printf(s->out, "; %zu of %zu matrices equal wherever they were sampled\n", d->equal, d->parts);
 	if (d->constants)
-		buf_str(s->out, "             the others have nothing in common: what is equal is taken for a constant, as a filter bank\n");
+		buf_str(s->out,
+			"             the others have nothing in common: what is equal is taken for a constant, as a filter bank\n");
 }
 
 static int verdict(struct summary *s)
@@ -424,7 +426,8 @@ static int movement(struct summary *s)
 	for (size_t i = 0; i < gs[1].n; i++)
 		any |= has_moved(&gs[1].g[i]);
 	if (!any && !s->exact)
-		buf_str(s->out, gs[1].n ? "  Nothing, wherever both were sampled\n" : "  No tensor of the one is in the other\n");
+		buf_str(s->out, gs[1].n ? "  Nothing, wherever both were sampled\n"
+					: "  No tensor of the one is in the other\n");
 	if (any && !rc)
 		group_tables(s, gs);
 	free(gs[0].g);

@@ -92,7 +92,8 @@ static void kept(const char *root, const char *catalog, double scanning, size_t 
 	struct cancel c = {0};
 	struct seen k = {.cancel = &c};
 	struct index *ix;
-	if (index_open(&ix, &(struct index_options){.lakes = &root, .n_lakes = 1, .catalog = catalog, .jobs = 1}, &e) < 0)
+	if (index_open(&ix, &(struct index_options){.lakes = &root, .n_lakes = 1, .catalog = catalog, .jobs = 1}, &e) <
+	    0)
 		fail(&e);
 	if (index_run(ix, &c, progress, &k, &e) < 0 && !cancel_asked(&c))
 		fail(&e);

@@ -66,7 +66,8 @@ static bool ends(const char *s, const char *tail)
 
 static bool is_weights(const char *name)
 {
-	return ends(name, ".safetensors") || ends(name, ".gguf") || ends(name, ".bin") || ends(name, ".pth") || ends(name, ".pt") || ends(name, ".onnx");
+	return ends(name, ".safetensors") || ends(name, ".gguf") || ends(name, ".bin") || ends(name, ".pth") ||
+	       ends(name, ".pt") || ends(name, ".onnx");
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
@@ -79,7 +80,8 @@ static struct value read_json(struct arena *a, const char *dir, const char *name
 	struct io io = IO_INIT;
 	char *text = NULL;
 	size_t len;
-	if (!io_open(&io, AT_FDCWD, path, NULL) && !io_slurp(&io, 1 << 20, &text, &len, NULL) && json_parse_loose(a, text, len, NULL, &v, NULL))
+	if (!io_open(&io, AT_FDCWD, path, NULL) && !io_slurp(&io, 1 << 20, &text, &len, NULL) &&
+	    json_parse_loose(a, text, len, NULL, &v, NULL))
 		v = (struct value){0};
 	io_close(&io);
 	free(text);
@@ -219,7 +221,8 @@ static void write_sources(const struct tool *t, const struct lineage *l, const c
 		}
 		const struct model *p = s->source == LINEAGE_NONE ? NULL : &t->m[t->order[s->source]];
 		fprintf(f, "%s\t%s\t%s\t%.6g\t%s\t%.6g\n", c->w.tensors[s->tensor].name, p ? p->id : "-",
-			p && s->source_tensor != LINEAGE_NONE ? p->w.tensors[s->source_tensor].name : "-", s->weight, match_name(s->match), s->distance);
+			p && s->source_tensor != LINEAGE_NONE ? p->w.tensors[s->source_tensor].name : "-", s->weight,
+			match_name(s->match), s->distance);
 	}
 	if (f)
 		fclose(f);
@@ -260,7 +263,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < t.n; i++)
 		t.order[i] = (uint32_t)(scramble ? (i * 7919 + 13) % t.n : i);
 	for (size_t i = 0; i < t.n; i++)
-		in[i] = (struct lineage_model){.sketch = t.m[t.order[i]].ok ? &t.m[t.order[i]].sig.sketch : NULL, .rank = t.order[i]};
+		in[i] = (struct lineage_model){.sketch = t.m[t.order[i]].ok ? &t.m[t.order[i]].sig.sketch : NULL,
+					       .rank = t.order[i]};
 	resolve_bases(&t, in);
 	struct lineage_input input = {.models = in, .n = t.n, .load = load, .arg = &t};
 	struct lineage l = {0};
@@ -276,10 +280,12 @@ int main(int argc, char **argv)
 		wall = fmin(wall, now() - w);
 		cpu = fmin(cpu, used() - c);
 	}
-	puts(verbose ? "child\tparent\trelation\tweight\tconfidence\tbasis\tdistance\tmethod\tevidence" : "child\tparent\trelation\tweight\tconfidence\tbasis");
+	puts(verbose ? "child\tparent\trelation\tweight\tconfidence\tbasis\tdistance\tmethod\tevidence"
+		     : "child\tparent\trelation\tweight\tconfidence\tbasis");
 	for (size_t i = 0; i < l.n_edges; i++) {
 		const struct lineage_edge *d = &l.edges[i];
-		printf("%s\t%s\t%s\t", t.m[t.order[d->child]].id, t.m[t.order[d->parent]].id, relation_name(d->relation));
+		printf("%s\t%s\t%s\t", t.m[t.order[d->child]].id, t.m[t.order[d->parent]].id,
+		       relation_name(d->relation));
 		printf(isnan(d->weight) ? "-" : "%.6g", d->weight);
 		printf("\t%.4g\t%s", d->confidence, basis_name(d->basis));
 		if (verbose)
@@ -288,12 +294,13 @@ int main(int argc, char **argv)
 	}
 	if (sources)
 		write_sources(&t, &l, sources);
-	fprintf(stderr, "%zu models, %zu families, signatures %.2f s, %.1f kB each, %.1f MB read, lineage %.3f s (processor %.3f s); background z %.2f ± %.2f, largest %.2f of %llu\n",
-		t.n, l.n_families, t1 - t0, t.n ? (double)kept / 1e3 / (double)t.n : 0,
-		(double)read / 1e6, wall, cpu, l.background.mean, l.background.sd,
-		l.background.largest, (unsigned long long)l.background.pairs);
+	fprintf(stderr,
+		"%zu models, %zu families, signatures %.2f s, %.1f kB each, %.1f MB read, lineage %.3f s (processor %.3f s); background z %.2f ± %.2f, largest %.2f of %llu\n",
+		t.n, l.n_families, t1 - t0, t.n ? (double)kept / 1e3 / (double)t.n : 0, (double)read / 1e6, wall, cpu,
+		l.background.mean, l.background.sd, l.background.largest, (unsigned long long)l.background.pairs);
 	for (size_t i = 0; i < l.n_problems; i++)
-		fprintf(stderr, "%s: %s: %s\n", t.m[t.order[l.problems[i].model]].id, l.problems[i].problem, l.problems[i].detail);
+		fprintf(stderr, "%s: %s: %s\n", t.m[t.order[l.problems[i].model]].id, l.problems[i].problem,
+			l.problems[i].detail);
 	lineage_release(&l);
 	for (size_t i = 0; i < t.n; i++) {
 		struct model *m = &t.m[i];

@@ -18,15 +18,25 @@ struct made_model {
 static inline float made_normal(uint64_t *state)
 {
 	uint64_t a = *state = *state * 6364136223846793005u + 1442695040888963407u;
-	int32_t s = (int32_t)(a >> 48 & 0xffff) + (int32_t)(a >> 32 & 0xffff) + (int32_t)(a >> 16 & 0xffff) + (int32_t)((a ^ a >> 29) & 0xffff);
+	int32_t s = (int32_t)(a >> 48 & 0xffff) + (int32_t)(a >> 32 & 0xffff) + (int32_t)(a >> 16 & 0xffff) +
+		    (int32_t)((a ^ a >> 29) & 0xffff);
 	return ((float)s - 131070.0f) / 37837.0f;
 }
 
-static inline int made_part(struct signature *s, const char *role, int32_t layer, uint32_t rows, uint32_t cols, enum dtype d)
+static inline int made_part(struct signature *s, const char *role, int32_t layer, uint32_t rows, uint32_t cols,
+			    enum dtype d)
 {
 	struct sigpart *p = &s->parts[s->n_parts];
-	*p = (struct sigpart){.role = arena_strdup(&s->arena, role), .role_hash = sample_role_hash(role), .layer = layer, .expert = -1,
-			      .tensor = (uint32_t)s->n_parts, .dtype = (uint8_t)d, .rows = rows, .cols = cols, .nr = rows, .nc = cols,
+	*p = (struct sigpart){.role = arena_strdup(&s->arena, role),
+			      .role_hash = sample_role_hash(role),
+			      .layer = layer,
+			      .expert = -1,
+			      .tensor = (uint32_t)s->n_parts,
+			      .dtype = (uint8_t)d,
+			      .rows = rows,
+			      .cols = cols,
+			      .nr = rows,
+			      .nc = cols,
 			      .flags = (uint8_t)(SIGPART_WHOLE | (cols == 1 ? SIGPART_VECTOR : 0))};
 	p->row = arena_array(&s->arena, rows, sizeof *p->row);
 	p->col = arena_array(&s->arena, cols, sizeof *p->col);

@@ -194,7 +194,12 @@ static void pruned_from_what_is_not_there(void **state)
 static void what_decides_an_open_direction(void **state)
 {
 	enum { DAY = 86400 };
-	static const struct { int64_t created[2], modified[2]; uint32_t base_of[2]; int first; enum basis basis; } t[] = {
+	static const struct {
+		int64_t created[2], modified[2];
+		uint32_t base_of[2];
+		int first;
+		enum basis basis;
+	} t[] = {
 		{{0, 0}, {0, 0}, {0, 0}, -1, BASIS_WEIGHTS},
 		{{0, 0}, {9 * DAY, 9 * DAY + 5}, {0, 0}, -1, BASIS_WEIGHTS},
 		{{0, 0}, {9 * DAY, 11 * DAY}, {0, 0}, 0, BASIS_WEIGHTS_DATES},
@@ -442,7 +447,8 @@ static uint32_t trained_adapter(struct lake *k, uint32_t from, uint64_t seed, fl
 			along[r] = made_normal(&drift);
 		for (uint32_t r = 0; r < p->nr; r++)
 			for (uint32_t c = 0; c < p->nc; c++)
-				p->v[r * p->nc + c] += b ? common * along[r] + own * made_normal(&state) : 0.01f * made_normal(&state);
+				p->v[r * p->nc + c] +=
+					b ? common * along[r] + own * made_normal(&state) : 0.01f * made_normal(&state);
 	}
 	made_finish(&k->s[at]);
 	return at;
@@ -455,11 +461,14 @@ static void adapters_of_a_run(void **state)
 	for (size_t turn = 0; turn < 2; turn++) {
 		struct lake k = {0};
 		uint32_t start = untrained_adapter(&k, 1), first = trained_adapter(&k, start, 2, 0.05f, 0.01f);
-		uint32_t later = trained_adapter(&k, first, 3, 0.03f, 0.005f), last = trained_adapter(&k, later, 4, 0.02f, 0.004f);
-		uint32_t other = trained_adapter(&k, start, 5, 0.06f, 0.01f), copy = trained_adapter(&k, later, 0, 0, 0);
+		uint32_t later = trained_adapter(&k, first, 3, 0.03f, 0.005f),
+			 last = trained_adapter(&k, later, 4, 0.02f, 0.004f);
+		uint32_t other = trained_adapter(&k, start, 5, 0.06f, 0.01f),
+			 copy = trained_adapter(&k, later, 0, 0, 0);
 		uint32_t apart = trained_adapter(&k, untrained_adapter(&k, 9), 2, 0.05f, 0.01f);
 		for (size_t i = 0; i < k.s[copy].n_parts; i++)	/* A as well */
-			memcpy(k.s[copy].parts[i].v, k.s[later].parts[i].v, (size_t)k.s[copy].parts[i].nr * k.s[copy].parts[i].nc * sizeof(float));
+			memcpy(k.s[copy].parts[i].v, k.s[later].parts[i].v,
+			       (size_t)k.s[copy].parts[i].nr * k.s[copy].parts[i].nc * sizeof(float));
 		made_finish(&k.s[copy]);
 		for (size_t i = 0; i < k.n; i++)
 			k.m[i].adapter = &unnamed;
@@ -814,16 +823,27 @@ static void verdicts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_tree_of_steps), cmocka_unit_test(a_missing_ancestor), cmocka_unit_test(pruned_from_what_is_not_there),
-		cmocka_unit_test(what_decides_an_open_direction), cmocka_unit_test(exact_relations),
-		cmocka_unit_test(adapters_of_a_component), cmocka_unit_test(tables_and_budgets),
-		cmocka_unit_test(bases_that_the_weights_tell), cmocka_unit_test(adapters_of_a_run),
-		cmocka_unit_test(the_beginning_of_a_run), cmocka_unit_test(merges_and_their_weights),
-		cmocka_unit_test(a_merge_with_its_near_twin), cmocka_unit_test(a_ties_merge_of_three),
-		cmocka_unit_test(slerp_with_an_own_lora), cmocka_unit_test(stitches_are_traced),
+		cmocka_unit_test(a_tree_of_steps),
+		cmocka_unit_test(a_missing_ancestor),
+		cmocka_unit_test(pruned_from_what_is_not_there),
+		cmocka_unit_test(what_decides_an_open_direction),
+		cmocka_unit_test(exact_relations),
+		cmocka_unit_test(adapters_of_a_component),
+		cmocka_unit_test(tables_and_budgets),
+		cmocka_unit_test(bases_that_the_weights_tell),
+		cmocka_unit_test(adapters_of_a_run),
+		cmocka_unit_test(the_beginning_of_a_run),
+		cmocka_unit_test(merges_and_their_weights),
+		cmocka_unit_test(a_merge_with_its_near_twin),
+		cmocka_unit_test(a_ties_merge_of_three),
+		cmocka_unit_test(slerp_with_an_own_lora),
+		cmocka_unit_test(stitches_are_traced),
 		cmocka_unit_test(stitches_name_originals),
-		cmocka_unit_test(bad_members_harm_nobody), cmocka_unit_test(names_that_say_nothing),
-		cmocka_unit_test(shared_constants_are_no_kinship), cmocka_unit_test(dequantised_copies), cmocka_unit_test(verdicts),
+		cmocka_unit_test(bad_members_harm_nobody),
+		cmocka_unit_test(names_that_say_nothing),
+		cmocka_unit_test(shared_constants_are_no_kinship),
+		cmocka_unit_test(dequantised_copies),
+		cmocka_unit_test(verdicts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,8 @@ static void products(void **state)
 	matrix_ab(a, b, 2, 3, 5, out);
 	for (int i = 0; i < 2; i++)
 		for (int j = 0; j < 5; j++)
-			assert_true(out[i * 5 + j] == a[i * 3] * b[j] + a[i * 3 + 1] * b[5 + j] + a[i * 3 + 2] * b[10 + j]);
+			assert_true(out[i * 5 + j] ==
+				    a[i * 3] * b[j] + a[i * 3 + 1] * b[5 + j] + a[i * 3 + 2] * b[10 + j]);
 	memcpy(copy, a, sizeof a);
 	matrix_abt(a, a, 2, 3, same);
 	matrix_abt(a, copy, 2, 3, t);
@@ -137,7 +138,8 @@ static void products(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(eigen_pairs), cmocka_unit_test(eigen_refuses), cmocka_unit_test(solves), cmocka_unit_test(spectrum_of_known_rank),
+		cmocka_unit_test(eigen_pairs),      cmocka_unit_test(eigen_refuses),
+		cmocka_unit_test(solves),           cmocka_unit_test(spectrum_of_known_rank),
 		cmocka_unit_test(spectra_together), cmocka_unit_test(products),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

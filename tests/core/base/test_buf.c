@@ -121,8 +121,10 @@ static void utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(text), cmocka_unit_test(tsv), cmocka_unit_test(json), cmocka_unit_test(xml),
-		cmocka_unit_test(numbers), cmocka_unit_test(grows), cmocka_unit_test(failure_sticks), cmocka_unit_test(utf8),
+		cmocka_unit_test(text),           cmocka_unit_test(tsv),
+		cmocka_unit_test(json),           cmocka_unit_test(xml),
+		cmocka_unit_test(numbers),        cmocka_unit_test(grows),
+		cmocka_unit_test(failure_sticks), cmocka_unit_test(utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,7 +128,8 @@ static void limits(void **state)
 	assert_int_equal(json_parse(&arena, "[1,2,3]", 7, &(struct value_limits){.count = 4}, &v, &e), 0);
 	arena_release(&arena);
 	arena.limit = 1000;
-	assert_int_equal(strict("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29]"), -ENOMEM);
+	assert_int_equal(strict("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29]"),
+			 -ENOMEM);
 	arena.limit = 0;
 }
 

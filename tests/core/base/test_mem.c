@@ -119,8 +119,8 @@ static void macros(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(failing), cmocka_unit_test(growing), cmocka_unit_test(arenas), cmocka_unit_test(limited),
-		cmocka_unit_test(errors), cmocka_unit_test(macros),
+		cmocka_unit_test(failing), cmocka_unit_test(growing), cmocka_unit_test(arenas),
+		cmocka_unit_test(limited), cmocka_unit_test(errors),  cmocka_unit_test(macros),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,8 +182,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_kept), T(test_rollback), T(test_not_a_database), T(test_damaged), T(test_newer), T(test_names_are_bytes),
-		T(test_threads), T(test_threads_in_memory), T(test_sees_others),
+		T(test_kept),        T(test_rollback),        T(test_not_a_database), T(test_damaged),
+		T(test_newer),       T(test_names_are_bytes), T(test_threads),        T(test_threads_in_memory),
+		T(test_sees_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,10 @@ static void test_same_lake_same_snapshot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order), cmocka_unit_test(test_find), cmocka_unit_test(test_below), cmocka_unit_test(test_graves),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_below),
+		cmocka_unit_test(test_graves),
 		cmocka_unit_test(test_same_lake_same_snapshot),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,8 @@ static void quantised_row(char **field, void *arg)
 	const struct tensor *const *parts;
 	open_composed(&g.w, field[0], field[5], &e);
 	if (!g.w.quantization || strcmp(g.w.quantization, field[4]))
-		fail_msg("%s: %s expected, %s found", field[0], field[4], g.w.quantization ? g.w.quantization : "nothing");
+		fail_msg("%s: %s expected, %s found", field[0], field[4],
+			 g.w.quantization ? g.w.quantization : "nothing");
 	check_tensor(&g, as);
 	const struct tensor *t = weights_find(&g.w, "a.weight"), *bias = weights_find(&g.w, "a.bias");
 	size_t n = weights_parts(&g.w, t, &parts);
@@ -272,8 +273,11 @@ static const char *judge(const struct weights *w, int r, const struct err *e, co
 		return NULL;
 	if (r >= 0 && ok && !w->n_warnings && !w->n_hazards)
 		return NULL;
-	snprintf(text, sizeof text, "%d: %s", r, r < 0 ? e->msg : w->n_hazards ? w->hazards[0].detail : w->n_warnings ? w->warnings[0].detail
-		 : "nothing told");
+	snprintf(text, sizeof text, "%d: %s", r,
+		 r < 0           ? e->msg
+		 : w->n_hazards  ? w->hazards[0].detail
+		 : w->n_warnings ? w->warnings[0].detail
+				 : "nothing told");
 	return text;
 }
 
@@ -314,8 +318,9 @@ static void bad_files(void **state)
 static void truncated(void **state)
 {
 	(void)state;
-	static const char *const files[] = {"every-kind-protocol2.pt", "legacy.pth", "arrays-deflated.npz", "types.onnx", "flax.msgpack",
-		"whisper-ggml.bin", "keras.h5", "numpy-protocol0.pkl"};
+	static const char *const files[] = {
+		"every-kind-protocol2.pt", "legacy.pth", "arrays-deflated.npz", "types.onnx", "flax.msgpack",
+		"whisper-ggml.bin",        "keras.h5",   "numpy-protocol0.pkl"};
 	for (size_t i = 0; i < COUNT(files); i++) {
 		size_t len;
 		char path[512];
@@ -356,7 +361,8 @@ static int read_tensor(void *arg, size_t i)
 static void threads(void **state)
 {
 	(void)state;
-	static const char *const files[] = {"deflated.pt", "arrays-deflated.npz", "baselines-deflated.zip", "deflated.keras", "keras.h5"};
+	static const char *const files[] = {"deflated.pt", "arrays-deflated.npz", "baselines-deflated.zip",
+					    "deflated.keras", "keras.h5"};
 	for (size_t k = 0; k < COUNT(files); k++) {
 		struct weights w;
 		struct err e = ERR_INIT;
@@ -435,8 +441,9 @@ static void real_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_files), cmocka_unit_test(quantised_files), cmocka_unit_test(faults), cmocka_unit_test(bad_files),
-		cmocka_unit_test(truncated), cmocka_unit_test(threads), cmocka_unit_test(real_files),
+		cmocka_unit_test(good_files), cmocka_unit_test(quantised_files), cmocka_unit_test(faults),
+		cmocka_unit_test(bad_files),  cmocka_unit_test(truncated),       cmocka_unit_test(threads),
+		cmocka_unit_test(real_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,10 @@ static void half_precision(void **state)
 {
 	(void)state;
 	for (uint32_t h = 0; h < 65536; h++) {
-		double want = (h & 0x7c00) != 0x7c00 ? small(h, 5, 10, 15) : h & 0x3ff ? NAN : h >> 15 ? -INFINITY : INFINITY;
+		double want = (h & 0x7c00) != 0x7c00 ? small(h, 5, 10, 15)
+			      : h & 0x3ff            ? NAN
+			      : h >> 15              ? -INFINITY
+						     : INFINITY;
 		same(f16_to_f32((uint16_t)h), want);
 		same(one(DTYPE_F16, h), want);
 		if (!isnan(want))

@@ -333,9 +333,9 @@ static void failing_shards(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bad_files), cmocka_unit_test(ranges), cmocka_unit_test(block_ranges), cmocka_unit_test(shards),
-		cmocka_unit_test(paths), cmocka_unit_test(truncated_later), cmocka_unit_test(messages),
-		cmocka_unit_test(failing), cmocka_unit_test(failing_shards),
+		cmocka_unit_test(bad_files), cmocka_unit_test(ranges),  cmocka_unit_test(block_ranges),
+		cmocka_unit_test(shards),    cmocka_unit_test(paths),   cmocka_unit_test(truncated_later),
+		cmocka_unit_test(messages),  cmocka_unit_test(failing), cmocka_unit_test(failing_shards),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,8 +81,10 @@ static void metadata_oddities(void **state)
 {
 	(void)state;
 	struct weights w;
-	open_header(&w, "{\"__metadata__\":{\"n\":1,\"o\":{\"x\":[1,{}]},\"a\":[[]],\"nil\":null,\"s\":\"kept\"},"
-			"\"t\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"extra\":{\"dtype\":[\"F32\"]}}}", "x", 1);
+	open_header(&w,
+		    "{\"__metadata__\":{\"n\":1,\"o\":{\"x\":[1,{}]},\"a\":[[]],\"nil\":null,\"s\":\"kept\"},"
+		    "\"t\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"extra\":{\"dtype\":[\"F32\"]}}}",
+		    "x", 1);
 	assert_int_equal(w.meta.obj.n, 1);
 	assert_string_equal(value_str(value_get(&w.meta, "s")), "kept");
 	assert_int_equal(w.n_tensors, 1);
@@ -111,8 +113,11 @@ static char *many(size_t n, size_t *len)
 	char *header = malloc(n * 160 + 16), *p = header;
 	*p++ = '{';
 	for (size_t i = 0; i < n; i++)
-		p += sprintf(p, "%s\"model.layers.%zu.mlp.experts.%zu.down_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[1,1],"
-			     "\"data_offsets\":[%zu,%zu]}", i ? "," : "", i / 100, i, i * 2, i * 2 + 2);
+		p += sprintf(
+			p,
+			"%s\"model.layers.%zu.mlp.experts.%zu.down_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[1,1],"
+			"\"data_offsets\":[%zu,%zu]}",
+			i ? "," : "", i / 100, i, i * 2, i * 2 + 2);
 	*p++ = '}';
 	void *data = calloc(n, 2);
 	char *file = with_header(header, (size_t)(p - header), data, n * 2, len);

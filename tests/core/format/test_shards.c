@@ -21,7 +21,9 @@ static void reads(void **state)
 	struct shard_index x;
 	struct err e = ERR_INIT;
 	assert_int_equal(read_text("{\"metadata\":{\"total_size\":9},"
-				   "\"weight_map\":{\"b\":\"two\",\"a\":\"one\",\"d\":\"one\",\"c\":\"two\"}}", &a, &x, &e), 0);
+				   "\"weight_map\":{\"b\":\"two\",\"a\":\"one\",\"d\":\"one\",\"c\":\"two\"}}",
+				   &a, &x, &e),
+			 0);
 	assert_int_equal(x.n_files, 2);
 	assert_string_equal(x.files[0], "one");
 	assert_string_equal(x.files[1], "two");

@@ -152,8 +152,8 @@ static void test_crowd(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_once), cmocka_unit_test(test_leave), cmocka_unit_test(test_busy), cmocka_unit_test(test_stop),
-		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_once), cmocka_unit_test(test_leave), cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_stop), cmocka_unit_test(test_crowd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,8 +64,8 @@ static int edge_row(void *arg, const struct catalog_row *r)
 	struct lines *l = arg;
 	struct buf b = {0};
 	buf_printf(&b, "%s < %s %s %.3g %.3g %s", view_name_of(l->v, (uint32_t)catalog_int(r, 0)),
-		   view_name_of(l->v, (uint32_t)catalog_int(r, 1)), catalog_text(r, 2, NULL), catalog_real(r, 3), catalog_real(r, 4),
-		   catalog_text(r, 5, NULL));
+		   view_name_of(l->v, (uint32_t)catalog_int(r, 1)), catalog_text(r, 2, NULL), catalog_real(r, 3),
+		   catalog_real(r, 4), catalog_text(r, 5, NULL));
 	assert_true(l->n < COUNT(l->line));
 	l->line[l->n++] = buf_take(&b);
 	return 0;
@@ -75,8 +75,8 @@ static int family_row(void *arg, const struct catalog_row *r)
 {
 	struct lines *l = arg;
 	struct buf b = {0};
-	buf_printf(&b, "%s in %s %d", view_name_of(l->v, (uint32_t)catalog_int(r, 0)), view_name_of(l->v, (uint32_t)catalog_int(r, 1)),
-		   (int)catalog_int(r, 2));
+	buf_printf(&b, "%s in %s %d", view_name_of(l->v, (uint32_t)catalog_int(r, 0)),
+		   view_name_of(l->v, (uint32_t)catalog_int(r, 1)), (int)catalog_int(r, 2));
 	l->line[l->n++] = buf_take(&b);
 	return 0;
 }
@@ -180,7 +180,8 @@ static void test_adapter_without_a_base(void **state)
 	struct err e = ERR_INIT;
 	struct index *ix = open_index(f, "c.db");
 	shell("mv %s/mlbench-eu/hemlock %s/away && sed -i 's|\"base_model_name_or_path\": *\"[^\"]*\"|\"base_model_name_or_path\": \"/data/out\"|' "
-	      "%s/away/adapter_config.json && grep -q /data/out %s/away/adapter_config.json", f->lake, f->dir, f->dir, f->dir);
+	      "%s/away/adapter_config.json && grep -q /data/out %s/away/adapter_config.json",
+	      f->lake, f->dir, f->dir, f->dir);
 	assert_int_equal(index_run(ix, NULL, NULL, NULL, &e), 0);
 	uint32_t n = count(ix);
 	assert_int_equal(index_start(ix, &e), 0);

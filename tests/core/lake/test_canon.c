@@ -64,7 +64,8 @@ static void permute(const float *in, float *out, size_t rows, size_t cols, size_
 	for (size_t h = 0; h < heads; h++)
 		for (size_t i = 0; i < 2; i++)
 			for (size_t j = 0; j < half; j++)
-				memcpy(out + (h * d + j * 2 + i) * cols, in + (h * d + i * half + j) * cols, cols * sizeof *in);
+				memcpy(out + (h * d + j * 2 + i) * cols, in + (h * d + i * half + j) * cols,
+				       cols * sizeof *in);
 }
 
 static void rope_order(void **state)

@@ -225,8 +225,8 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fronts), cmocka_unit_test(everything), cmocka_unit_test(wrong_kinds), cmocka_unit_test(damage),
-		cmocka_unit_test(out_of_memory),
+		cmocka_unit_test(fronts), cmocka_unit_test(everything),    cmocka_unit_test(wrong_kinds),
+		cmocka_unit_test(damage), cmocka_unit_test(out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,8 @@ static void cleaning(void **state)
 	is(&f, "created", "2025-11-23T06:40:15Z");
 	assert_int_equal(facts_day("2025-11-23T06:40:15Z"), 1763856000);
 	assert_int_equal(facts_day("1970-01-02"), 86400);
-	static const char *const no_days[] = {"", "2025", "2025-13-01", "2025-1-1", "May 2025", "1969-12-31", "-025-10-10"};
+	static const char *const no_days[] = {"",         "2025",       "2025-13-01", "2025-1-1",
+					      "May 2025", "1969-12-31", "-025-10-10"};
 	for (size_t i = 0; i < COUNT(no_days); i++)
 		assert_int_equal(facts_day(no_days[i]), 0);
 	facts_put_time(&f, "modified", INT64_MAX, FACT_MEASURED, NULL);
@@ -120,7 +121,8 @@ static void configs(void **state)
 	struct doc d = {0};
 
 	(void)state;
-	read_doc(&d, "{'architectures':['LlamaForCausalLM'],'model_type':'llama','hidden_size':96,'num_hidden_layers':4,"
+	read_doc(&d,
+		 "{'architectures':['LlamaForCausalLM'],'model_type':'llama','hidden_size':96,'num_hidden_layers':4,"
 		 "'vocab_size':256,'max_position_embeddings':128,'torch_dtype':'bfloat16','_name_or_path':'org/base'}",
 		 config_facts);
 	is(&d.facts, "architecture", "LlamaForCausalLM");
@@ -137,9 +139,11 @@ static void configs(void **state)
 	assert_string_equal(d.facts.declared[0].relation, "");
 	done(&d);
 	/* multimodal: the language model's numbers stand within */
-	read_doc(&d, "{'model_type':'llava','architectures':['LlavaForConditionalGeneration'],'text_config':{'model_type':"
-		 "'llama','hidden_size':4096,'n_layers':3},'vision_config':{'hidden_size':1024},'torch_dtype':'torch.float16'}",
-		 config_facts);
+	read_doc(
+		&d,
+		"{'model_type':'llava','architectures':['LlavaForConditionalGeneration'],'text_config':{'model_type':"
+		"'llama','hidden_size':4096,'n_layers':3},'vision_config':{'hidden_size':1024},'torch_dtype':'torch.float16'}",
+		config_facts);
 	is(&d.facts, "model_type", "llava");
 	is(&d.facts, "hidden_size", "4096");
 	is(&d.facts, "layers", "3");
@@ -157,10 +161,13 @@ static void quantizations(void **state)
 	static const char *const t[][2] = {
 		{"{'quantization_config':{'quant_method':'gptq','bits':4}}", "gptq-4bit"},
 		{"{'quantization_config':{'quant_method':'bitsandbytes','load_in_8bit':true}}", "bnb-int8"},
-		{"{'quantization_config':{'load_in_4bit':true,'load_in_8bit':false,'bnb_4bit_quant_type':'nf4'}}", "bnb-nf4"},
+		{"{'quantization_config':{'load_in_4bit':true,'load_in_8bit':false,'bnb_4bit_quant_type':'nf4'}}",
+		 "bnb-nf4"},
 		{"{'quantization_config':{'quant_method':'fp8'}}", "fp8"},
 		{"{'quantization':{'bits':4,'group_size':64}}", "mlx-4bit"},
-		{"{'quantization':'x'}", NULL}, {"{'quantization_config':null}", NULL}, {"{'quantization_config':[1]}", NULL},
+		{"{'quantization':'x'}", NULL},
+		{"{'quantization_config':null}", NULL},
+		{"{'quantization_config':[1]}", NULL},
 	};
 
 	(void)state;
@@ -201,7 +208,12 @@ static void wrong_kinds(void **state)
 		evaluations_of_results, evaluations_of_trainer, evaluations_of_card,
 	};
 	static const char *const odd[] = {
-		"[]", "[1]", "null", "3", "'x'", "{}",
+		"[]",
+		"[1]",
+		"null",
+		"3",
+		"'x'",
+		"{}",
 		"{'architectures':{},'model_type':[],'hidden_size':'x','vocab_size':-1,'n_layers':1e30,'torch_dtype':3,"
 		"'auto_map':[],'quantization_config':{'bits':[]},'text_config':[1],'results':[1],'log_history':{'a':1},"
 		"'best_metric':'x','models':[1,{'model':[]}],'slices':[{'sources':3},4],'base_model':{'model':3},"
@@ -392,10 +404,10 @@ static void measured(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(precedence), cmocka_unit_test(cleaning), cmocka_unit_test(configs),
-		cmocka_unit_test(quantizations),
-		cmocka_unit_test(adapters), cmocka_unit_test(wrong_kinds), cmocka_unit_test(scores), cmocka_unit_test(mergekit),
-		cmocka_unit_test(declared_once), cmocka_unit_test(containers), cmocka_unit_test(measured),
+		cmocka_unit_test(precedence),    cmocka_unit_test(cleaning), cmocka_unit_test(configs),
+		cmocka_unit_test(quantizations), cmocka_unit_test(adapters), cmocka_unit_test(wrong_kinds),
+		cmocka_unit_test(scores),        cmocka_unit_test(mergekit), cmocka_unit_test(declared_once),
+		cmocka_unit_test(containers),    cmocka_unit_test(measured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

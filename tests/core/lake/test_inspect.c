@@ -72,7 +72,8 @@ static void problem(const struct seen *s, const char *file, const char *what, co
 		    strstr(f->problems[i].detail, detail))
 			return;
 	for (size_t i = 0; i < f->n_problems; i++)
-		print_message("have %s | %s | %s\n", f->problems[i].file, f->problems[i].problem, f->problems[i].detail);
+		print_message("have %s | %s | %s\n", f->problems[i].file, f->problems[i].problem,
+			      f->problems[i].detail);
 	fail_msg("no problem %s | %s | %s", file, what, detail);
 }
 
@@ -225,8 +226,9 @@ static void shards(void **state)
 	assert_int_equal(s.it.facts.n_problems, 2);
 	done(&s);
 	/* a shard that the index lists is not there */
-	temp_text(&t, "m/model.safetensors.index.json",
-		  "{\"weight_map\":{\"a.weight\":\"model-00001-of-00002.safetensors\",\"x\":\"gone.safetensors\",\"y\":7}}");
+	temp_text(
+		&t, "m/model.safetensors.index.json",
+		"{\"weight_map\":{\"a.weight\":\"model-00001-of-00002.safetensors\",\"x\":\"gone.safetensors\",\"y\":7}}");
 	look(&s, &t, "m");
 	problem(&s, "gone.safetensors", "missing", "model.safetensors.index.json");
 	done(&s);
@@ -265,7 +267,8 @@ static void pipeline(void **state)
 	put_weights(&t, "p/text_encoder/model.safetensors",
 		    "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6 "
 		    "text_model.encoder.layers.0.self_attn.k_proj.weight 6x6");
-	put_weights(&t, "p/text_encoder_2/model.safetensors", "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6");
+	put_weights(&t, "p/text_encoder_2/model.safetensors",
+		    "text_model.encoder.layers.0.self_attn.q_proj.weight 6x6");
 	temp_text(&t, "p/vae/diffusion_pytorch_model.safetensors", "broken");
 	look(&s, &t, "p");
 	assert_true(s.it.open);
@@ -505,7 +508,8 @@ static double distance(const struct inspect *a, const struct inspect *b)
 	for (size_t i = 0; i < a->canon.n_parts; i++) {
 		const struct part *p = &a->canon.parts[i], *q = NULL;
 		double d = 0, norm = 0;
-		cleanup_free float *x = mem_array(p->rows, p->cols * sizeof *x), *y = mem_array(p->rows, p->cols * sizeof *y);
+		cleanup_free float *x = mem_array(p->rows, p->cols * sizeof *x),
+				   *y = mem_array(p->rows, p->cols * sizeof *y);
 
 		for (size_t k = 0; k < b->canon.n_parts; k++)
 			if (!strcmp(b->canon.parts[k].role, p->role) && b->canon.parts[k].layer == p->layer)

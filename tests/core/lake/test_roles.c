@@ -303,7 +303,8 @@ static void mixers(void **state)
 	(void)state;
 	for (int ssm = 0; ssm < 2; ssm++) {
 		made_init(&m, &made_plain);
-		made_add(&m, NULL, ssm ? "backbone.layers.0.mixer.A_log" : "backbone.layers.0.mixer.Wqkv.weight", 12, 4, 0);
+		made_add(&m, NULL, ssm ? "backbone.layers.0.mixer.A_log" : "backbone.layers.0.mixer.Wqkv.weight", 12, 4,
+			 0);
 		made_add(&m, NULL, "backbone.layers.0.mixer.out_proj.weight", 4, 4, 0);
 		assert_int_equal(canon_of(&c, &m.w, NULL, NULL), 0);
 		assert_string_equal(role_of(&c, 1), ssm ? "ssm.out" : "attn.o");
@@ -340,15 +341,45 @@ static void hostile(void **state)
 {
 	static char longest[100001], dots[3001], deep[2 * 600 + 1];
 	static const char *const odd[] = {
-		"", ".", "..", "...", ".weight", "weight", "bias", "_bias", "layers", "layers.", "layers.1", "layers.1.",
+		"",
+		".",
+		"..",
+		"...",
+		".weight",
+		"weight",
+		"bias",
+		"_bias",
+		"layers",
+		"layers.",
+		"layers.1",
+		"layers.1.",
 		"layers..1",
-		".layers.1.x", "lora_A", "lora_unet_", "lora_unet_.x", "lora_te_a__b.lora_up.weight", "a/b/", ":0", "experts.1",
+		".layers.1.x",
+		"lora_A",
+		"lora_unet_",
+		"lora_unet_.x",
+		"lora_te_a__b.lora_up.weight",
+		"a/b/",
+		":0",
+		"experts.1",
 		"blk.0.",
-		"processor.up", "lora.up", "_lora.down", "x.lora.down.weight", "conditioner.embedders.0",
+		"processor.up",
+		"lora.up",
+		"_lora.down",
+		"x.lora.down.weight",
+		"conditioner.embedders.0",
 		"conditioner.embedders.0.model.x",
-		"layers.99999.self_attn.q_proj.weight", "layers.00000000001.q", "\xff\xfe.\x01", "v.blk", "h.0", "alpha",
+		"layers.99999.self_attn.q_proj.weight",
+		"layers.00000000001.q",
+		"\xff\xfe.\x01",
+		"v.blk",
+		"h.0",
+		"alpha",
 		"x.alpha",
-		"to_out_lora.up.weight", "model.model.model.model.model", "encoder", "decoder.encoder.0.x",
+		"to_out_lora.up.weight",
+		"model.model.model.model.model",
+		"encoder",
+		"decoder.encoder.0.x",
 	};
 	struct canon_hints h = {.heads = UINT32_MAX, .kv_heads = 1, .head_dim = 1};
 	struct made m;
@@ -379,10 +410,10 @@ static void hostile(void **state)
 static void random_names(void **state)
 {
 	static const char *const words[] = {
-		"layers", "model", "0", "12", "lora_A", "weight", "bias", "experts", "encoder", "lora_unet", "_",
-		"processor", "to_q_lora",
-		"up", "down", "vision_model", "self_attn", "q_proj", "/", ".", "kernel", "default", "ffn_up", "blk", "v",
-		"embedding",
+		"layers",  "model",        "0",         "12",     "lora_A",    "weight",    "bias",
+		"experts", "encoder",      "lora_unet", "_",      "processor", "to_q_lora", "up",
+		"down",    "vision_model", "self_attn", "q_proj", "/",         ".",         "kernel",
+		"default", "ffn_up",       "blk",       "v",      "embedding",
 	};
 	uint64_t seed = 1;
 

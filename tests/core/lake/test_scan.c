@@ -81,8 +81,9 @@ static void virtual_names(void **state)
 {
 	struct lake_case c;
 	(void)state;
-	begin(&c, "m/config.json m/model.safetensors m/files/model.safetensors m/files~/model.safetensors m/metadata/deep/model.safetensors "
-		  "m/sub/files/model.safetensors files/model.safetensors files/below/metadata/model.safetensors");
+	begin(&c,
+	      "m/config.json m/model.safetensors m/files/model.safetensors m/files~/model.safetensors m/metadata/deep/model.safetensors "
+	      "m/sub/files/model.safetensors files/model.safetensors files/below/metadata/model.safetensors");
 	scan(&c);
 	assert_text(temp_ids(&c.s), "files files/below/metadata m m/files~ m/files~~ m/metadata~/deep m/sub/files");
 	end(&c);
@@ -93,7 +94,8 @@ static void hostile_names(void **state)
 	struct lake_case c;
 	char longest[300];
 	(void)state;
-	begin(&c, "a\nb/model.safetensors \377\376/model.safetensors x/..gguf x/.gguf x/...gguf -/model.safetensors %2f--/model.safetensors");
+	begin(&c,
+	      "a\nb/model.safetensors \377\376/model.safetensors x/..gguf x/.gguf x/...gguf -/model.safetensors %2f--/model.safetensors");
 	memset(longest, 'n', 243);
 	strcpy(longest + 243, ".safetensors");
 	temp_file(&c.t, longest);
@@ -112,7 +114,8 @@ static void links(void **state)
 	struct lake_case c;
 	char full[PATH_MAX];
 	(void)state;
-	begin(&c, "lake/org/m/model.safetensors lake/single/a.gguf lake/single/b.gguf ext/m1/model.safetensors ext/m2/model.safetensors");
+	begin(&c,
+	      "lake/org/m/model.safetensors lake/single/a.gguf lake/single/b.gguf ext/m1/model.safetensors ext/m2/model.safetensors");
 	temp_link(&c.t, "..", "ext/m2/up");
 	temp_link(&c.t, "../org", "lake/l/orgs");
 	temp_link(&c.t, "../org/m", "lake/l/m");
@@ -134,10 +137,11 @@ static void links(void **state)
 	assert_int_equal(lake_open(&c.l, (const char *[]){full}, 1, &e), 0);
 	temp_scan(&c.s, &c.l, 0, 2);
 	assert_text(temp_ids(&c.s), "k1 l/ext/m1 l/ext/m2 l/p l/q/other org/m own single/a single/b");
-	assert_text(temp_unread(&c.s),
-		    "k2/two.safetensors: the same files as k1\nl/a.gguf: the same files as single/a\nl/circle: a link that leads in a circle\n"
-		    "l/ext/m2/up: the same models as in l/ext\nl/gone.safetensors: a dangling link\nl/m: the same files as org/m\n"
-		    "l/m1: the same files as l/ext/m1\nl/orgs: the same models as in org\nl/root: a link to a directory that holds the lake\n");
+	assert_text(
+		temp_unread(&c.s),
+		"k2/two.safetensors: the same files as k1\nl/a.gguf: the same files as single/a\nl/circle: a link that leads in a circle\n"
+		"l/ext/m2/up: the same models as in l/ext\nl/gone.safetensors: a dangling link\nl/m: the same files as org/m\n"
+		"l/m1: the same files as l/ext/m1\nl/orgs: the same models as in org\nl/root: a link to a directory that holds the lake\n");
 	scan_release(&c.s);
 	c.l.contain = true;
 	temp_scan(&c.s, &c.l, 0, 2);
@@ -150,7 +154,8 @@ static void contents(void **state)
 	struct lake_case c;
 	char full[PATH_MAX];
 	(void)state;
-	begin(&c, "u/data.xyz u/noext v/scripts/run.sh v/a.dat w/model.bin lfs/config.json lfs2/config.json lfs2/model.safetensors");
+	begin(&c,
+	      "u/data.xyz u/noext v/scripts/run.sh v/a.dat w/model.bin lfs/config.json lfs2/config.json lfs2/model.safetensors");
 	temp_text(&c.t, "u/readme.xyz", "no weights, just words");
 	temp_text(&c.t, "v/x.bin", "no weights, just words");
 	temp_text(&c.t, "v/best.tar.zst", "packed");
@@ -162,7 +167,8 @@ static void contents(void **state)
 	temp_text(&c.t, "w/.cache/huggingface/download/model.bin.metadata", "words");
 	temp_text(&c.t, "w/.cache/other/y.incomplete", "half");
 	temp_text(&c.t, "lfs/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
-	temp_text(&c.t, "lfs2/pytorch_model.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+	temp_text(&c.t, "lfs2/pytorch_model.bin",
+		  "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
 	temp_path(&c.t, "fifo.safetensors", full);
 	assert_int_equal(mkfifo(full, 0600), 0);
 	scan(&c);
@@ -220,9 +226,10 @@ static void out_of_memory(void **state)
 	struct lake_case c;
 	struct err e = ERR_INIT;
 	(void)state;
-	begin(&c, "o/m/config.json o/m/model.safetensors o/m/files/model.safetensors o/m/sub/x.txt q/a.gguf q/b.gguf sd/model_index.json "
-		  "sd/unet/model.safetensors orbax/_METADATA orbax/_sharding x/models--a--b/blobs/1 ol/blobs/sha256-0 "
-		  "ol/manifests/registry.ollama.ai/library/x/y.json clash/a.gguf clash/a.pt");
+	begin(&c,
+	      "o/m/config.json o/m/model.safetensors o/m/files/model.safetensors o/m/sub/x.txt q/a.gguf q/b.gguf sd/model_index.json "
+	      "sd/unet/model.safetensors orbax/_METADATA orbax/_sharding x/models--a--b/blobs/1 ol/blobs/sha256-0 "
+	      "ol/manifests/registry.ollama.ai/library/x/y.json clash/a.gguf clash/a.pt");
 	temp_link(&c.t, "../../blobs/1", "x/models--a--b/snapshots/r/model.safetensors");
 	temp_link(&c.t, "m", "o/link");
 	temp_link(&c.t, "q/a.gguf", "alias.gguf");

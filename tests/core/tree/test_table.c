@@ -77,7 +77,8 @@ static void fill_rows(struct buf *out, bool json, const char *columns, const cha
 	table_end(&t);
 }
 
-static const char *const unsorted[] = {"b", "2", "b", "10", "-", "x", "", "y", ".dot", "x", "a\tb", "x", "a", "z", "bb", "x"};
+static const char *const unsorted[] = {"b",    "2", "b",    "10", "-", "x", "",   "y",
+				       ".dot", "x", "a\tb", "x",  "a", "z", "bb", "x"};
 
 /* By the cells as they are printed: `-` for none, `\-` for a dash, `a\tb` after `a`. */
 static void test_rows_are_sorted(void **state)
@@ -133,8 +134,12 @@ static void test_a_list_of_nothing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tsv), cmocka_unit_test(test_json), cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_rows_are_sorted), cmocka_unit_test(test_twins_are_sorted_alike),
-		cmocka_unit_test(test_ranks_stay), cmocka_unit_test(test_a_list_of_nothing)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tsv),
+					   cmocka_unit_test(test_json),
+					   cmocka_unit_test(test_empty),
+					   cmocka_unit_test(test_rows_are_sorted),
+					   cmocka_unit_test(test_twins_are_sorted_alike),
+					   cmocka_unit_test(test_ranks_stay),
+					   cmocka_unit_test(test_a_list_of_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,8 @@ static void start(struct fixture *f, bool cached)
 	struct index_options o = {.lakes = lakes, .n_lakes = 1, .catalog = f->catalog, .cached = cached, .jobs = 2};
 	struct tree_options to = {.cached = cached, .workers = 2};
 	struct err e = ERR_INIT;
-	if (index_open(&f->ix, &o, &e) < 0 || index_run(f->ix, NULL, NULL, NULL, &e) < 0 || tree_new(&f->t, f->ix, &to, &e) < 0)
+	if (index_open(&f->ix, &o, &e) < 0 || index_run(f->ix, NULL, NULL, NULL, &e) < 0 ||
+	    tree_new(&f->t, f->ix, &to, &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
