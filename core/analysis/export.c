@@ -92,7 +92,7 @@ static int rename_entry(struct export *x, struct export_entry *t, const char *ar
 	return 0;
 }
 
-enum { EXPERTS_MAX = 4096 /* of a tensor */, SPLIT_MAX = 1 << 20 /* of a model */ };
+enum { EXPERTS_MAX = 4096 /* of a tensor */, SPLIT_MAX = 1 << 17 /* of a model */ };
 
 struct naming {
 	const char *architecture;

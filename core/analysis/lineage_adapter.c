@@ -14,13 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOTS_TRIED = 256, MEMBERS_TRIED = 64, BASES_TOLD = 5 };
+enum { ROOTS_TRIED = 512, MEMBERS_TRIED = 64, BASES_TOLD = 5 };
 
 /* What the edges say of each model: the one it was trained from, and how many were trained from it. */
 struct trained {
 	uint32_t *parent;		/* LINEAGE_NONE: a root */
 	uint32_t *children;
 	bool *copy;			/* has an edge of another kind, or several */
+	uint32_t *order;		/* families, the largest first: not by what they are called */
 };
 
 struct candidate {
@@ -47,14 +48,25 @@ static void trained_release(struct trained *t)
 	free(t->parent);
 	free(t->children);
 	free(t->copy);
+	free(t->order);
+}
+
+static int cmp_larger(const void *x, const void *y, void *arg)
+{
+	const struct lineage_family *f = arg;
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+	return f[a].n != f[b].n ? (f[a].n > f[b].n ? -1 : 1) : (a > b) - (a < b);
 }
 
 static int trained_of(struct trained *t, const struct lineage *l, size_t n, struct err *e)
 {
 	*t = (struct trained){mem_array(n + 1, sizeof *t->parent), mem_array(n + 1, sizeof *t->children),
-			      mem_array(n + 1, sizeof *t->copy)};
-	if (!t->parent || !t->children || !t->copy)
+			      mem_array(n + 1, sizeof *t->copy), mem_array(l->n_families + 1, sizeof *t->order)};
+	if (!t->parent || !t->children || !t->copy || !t->order)
 		return err_nomem(e);
+	for (uint32_t i = 0; i < l->n_families; i++)
+		t->order[i] = i;
+	qsort_r(t->order, l->n_families, sizeof *t->order, cmp_larger, l->families);
 	memset(t->parent, 0xff, n * sizeof *t->parent);
 	for (size_t i = 0; i < l->n_edges; i++) {
 		const struct lineage_edge *d = &l->edges[i];
@@ -119,14 +131,16 @@ static int add_edge(struct lineage *l, uint32_t child, uint32_t parent, enum rel
 
 /* The roots of families that fit, and how much of their energy the factors hold. */
 static int try_roots(const struct lineage *l, const struct lineage_input *in, const struct signature *adapter,
-		     struct bases *out, struct err *e)
+		     const uint32_t *order, struct bases *out, struct err *e)
 {
-	for (size_t i = 0; i < l->n_families && i < ROOTS_TRIED; i++) {
+	for (size_t k = 0, tried = 0; k < l->n_families && tried < ROOTS_TRIED; k++) {
+		size_t i = order[k];
 		const struct lineage_family *fm = &l->families[i];
 		uint32_t root = fm->root != LINEAGE_NONE ? fm->root : fm->members[0];
 		size_t before = out->n;
 		if (!in->models[root].sketch || in->models[root].adapter)
 			continue;
+		tried++;
 		int rc = try_base(in, adapter, root, (uint32_t)i, out, e);
 		if (!rc && out->n > before) {
 			rc = factors_excess(adapter, &out->c[before].sig, &out->c[before].excess, e);
@@ -284,7 +298,7 @@ static int from_weights(struct lineage *l, const struct lineage_input *in, const
 	struct bases roots = {.c = mem_array(ROOTS_TRIED, sizeof *roots.c)},
 		     members = {.c = mem_array(MEMBERS_TRIED, sizeof *members.c)};
 	double sure = 0;
-	int rc = roots.c && members.c ? try_roots(l, in, s, &roots, e) : err_nomem(e);
+	int rc = roots.c && members.c ? try_roots(l, in, s, t->order, &roots, e) : err_nomem(e);
 	const struct candidate *f = rc ? NULL : best_family(&roots, &sure);
 	if (f && sure > 0.5) {
 		rc = try_members(&l->families[f->family], in, t, s, f->family, &members, e);
@@ -297,24 +311,25 @@ static int from_weights(struct lineage *l, const struct lineage_input *in, const
 	return rc;
 }
 
-/* The base that the config names, if it fits. */
+/* The base that the config names, if it fits. A name that several models answer to, all of a shape, says nothing. */
 static int from_config(struct lineage *l, const struct lineage_input *in, uint32_t a, const struct signature *s,
 		       bool *told, struct err *e)
 {
 	const struct adapter_hints *h = in->models[a].adapter;
-	struct candidate room;
-	struct bases b = {.c = &room};
+	struct candidate room[2];
+	struct bases b = {.c = room};
 	int rc = 0;
-	for (size_t i = 0; i < h->n_bases && !rc && !b.n; i++)
+	for (size_t i = 0; i < h->n_bases && !rc && b.n < COUNT(room); i++)
 		if (h->bases[i] < in->n && h->bases[i] != a)
 			rc = try_base(in, s, h->bases[i], 0, &b, e);
-	*told = b.n > 0;
-	if (rc || !b.n)
+	for (size_t i = 0; i < b.n; i++)
+		forget(&room[i]);
+	*told = b.n == 1;
+	if (rc || b.n != 1)
 		return rc;
-	forget(&room);
 	char text[200];
 	snprintf(text, sizeof text, "rank %u, %zu matrices, all shapes fit", b.fit.rank, b.fit.places);
-	return add_edge(l, a, room.who, RELATION_ADAPTER, 0.95, BASIS_WEIGHTS_DECLARED,
+	return add_edge(l, a, room[0].who, RELATION_ADAPTER, 0.95, BASIS_WEIGHTS_DECLARED,
 			"base of the config, checked by shape", text,
 			"every pair of low-rank factors has the shape of the base's matrix in its place\n", e);
 }

@@ -20,6 +20,7 @@ static const double SMALL_SHARE = 0.001;	/* of values: state, biases of one elem
 struct derivation {
 	bool holds;			/* every place of child is explained */
 	size_t equal, rounded, zeroed, extended, shrunk;	/* places */
+	size_t retyped;			/* places stored in another type */
 	size_t thinned;			/* vectors among the zeroed: pruning takes them with the matrices, never alone */
 	size_t lost;			/* elements that rounding changed */
 	size_t zeros, elements;		/* of matrices: set to zero in child alone, and all */
@@ -48,6 +49,7 @@ static bool derive_place(struct derivation *d, const struct slot *s, const float
 	d->equal += !lost && !zeros;
 	d->rounded += lost > 0;
 	d->zeroed += zeros > 0;
+	d->retyped += s->kind != SLOT_OTHER && pc->dtype != pp->dtype;
 	d->thinned += zeros > 0 && s->kind == SLOT_VECTOR;
 	d->lost += lost;
 	if (s->kind != SLOT_VECTOR) {
@@ -102,6 +104,11 @@ static int lattice(const struct fam *f, uint32_t m)
 	return bf16 ? 7 : f16 ? 10 : 23;
 }
 
+static int mantissa(const struct sigpart *p)
+{
+	return p->dtype == DTYPE_BF16 ? 7 : p->dtype == DTYPE_F16 ? 10 : 23;
+}
+
 static int stored_bits(const struct fam *f, uint32_t m)
 {
 	int bits = 0;
@@ -109,8 +116,7 @@ static int stored_bits(const struct fam *f, uint32_t m)
 		const struct sigpart *p = fam_part(f, m, i);
 		if (!p || f->v.slot[i].kind == SLOT_OTHER)
 			continue;
-		int b = p->dtype == DTYPE_BF16 ? 7 : p->dtype == DTYPE_F16 ? 10 : 23;
-		bits = b > bits ? b : bits;
+		bits = MAX(bits, mantissa(p));
 	}
 	return bits;
 }
@@ -283,7 +289,7 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 		v.relation = RELATION_PRUNED;
 		v.method = "non-zero values equal";
 		why = "every value of the child that is not zero equals the parent's; the parent has values where the child has zeros\n";
-	} else if (!d->lost && stored_bits(f, child) == stored_bits(f, parent)) {
+	} else if (!d->lost && !d->retyped) {
 		v.relation = RELATION_DUPLICATE;
 		v.method = "equal values";
 		why = "every sampled value is the same; only tables that are computed, not learnt, differ\n";
@@ -300,11 +306,26 @@ static int add_derived(struct fam *f, uint32_t child, uint32_t parent, const str
 		d->extended, d->dropped);
 }
 
+/* Bits of mantissa of all stored values: where only some tensors are wider the widest type is the same. */
+static double stored_in_all(const struct fam *f, uint32_t m)
+{
+	double sum = 0;
+	for (size_t i = 0; i < f->v.slots; i++) {
+		const struct sigpart *p = fam_part(f, m, i);
+		if (p && f->v.slot[i].kind != SLOT_OTHER)
+			sum += (double)p->rows * (double)p->cols * mantissa(p);
+	}
+	return sum;
+}
+
 /* Nothing was lost: is b (equal to a) the one in the wider type than its values need? */
 static bool widened(const struct fam *f, uint32_t b, uint32_t a)
 {
 	int bits = lattice(f, a), sa = stored_bits(f, a), sb = stored_bits(f, b);
-	return sa == bits && sb != bits ? true : sa != bits && sb == bits ? false : sb != sa ? sb > sa : b > a;
+	double wa = stored_in_all(f, a), wb = stored_in_all(f, b);
+	if ((sa == bits) != (sb == bits))
+		return sa == bits;
+	return sb != sa ? sb > sa : wb != wa ? wb > wa : b > a;
 }
 
 struct deriving { const struct fam *f; uint32_t *parent; struct derivation *how; };

@@ -109,11 +109,13 @@ static int decided_edge(struct fam *f, uint32_t parent, uint32_t child, enum rel
 			"distance %.4g", pair_l2(f, parent, child));
 }
 
-int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, const struct first *of_p, enum relation relation,
+int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, struct first *of_p, enum relation relation,
 	      double sure)
 {
 	enum basis basis;
 	int decided = open == OPEN_DIRECTION ? open_decide(f, p, y, &basis) : 0;
+	decided = decided > 0 && of_p->turned ? 0 : decided;
+	of_p->turned |= decided > 0;
 	struct verdict v = {RELATION_RELATED, 1, 0.9, BASIS_WEIGHTS, "common ancestor not in the lake"};
 	const char *why = "the steps to all that look like children share one step: that of the model itself\n";
 	uint32_t later = MAX(p, y), other = MIN(p, y);

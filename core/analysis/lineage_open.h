@@ -17,6 +17,7 @@ enum open {
 /* Of a member: is it the first of its tree, and a sibling of what hangs below it? */
 struct first {
 	bool is, sibling;
+	bool turned;		/* a child was found to be its parent: one at most */
 	double shared;		/* see open_ancestor */
 };
 
@@ -36,7 +37,7 @@ enum open open_between(const struct fam *f, uint32_t p, uint32_t y, const struct
  * direction that a declared parent gives (of one of the two by the other) or else dates a day apart (files that were copied
  * together have times that mean nothing), and that basis. relation: how the step would be called.
  */
-int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, const struct first *of_p, enum relation relation,
+int open_edge(struct fam *f, uint32_t p, uint32_t y, enum open open, struct first *of_p, enum relation relation,
 	      double sure);
 
 #endif

@@ -386,7 +386,7 @@ static double sureness(const struct placed *pl, double direction)
 }
 
 static int emit(struct fam *f, uint32_t y, const struct placed *pl, const struct update *update,
-		const struct first *first)
+		struct first *first)
 {
 	uint32_t p = f->node[y].parent;
 	double sure = 0.5;

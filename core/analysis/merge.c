@@ -353,10 +353,8 @@ static int record(struct fam *f, const struct merge *m)
 }
 
 /* A model that is found to be a merge cannot be a parent in the same merge turned round: the better explanation stands. */
-static void resolve(const struct fam *f, struct merge *all, size_t n)
+static void resolve(struct merge *all, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		all[i].score += all[i].n ? clock_penalty(f, &all[i]) : 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < n; j++) {
 			if (i == j || !all[i].n || !all[j].n || !is_parent(&all[i], all[j].child) ||
@@ -404,8 +402,10 @@ static int search_job(void *arg, size_t y)
 		found = rc > 0;
 		rc = MIN(rc, 0);
 	}
-	if (found)
+	if (found) {
 		j->all[y] = m;
+		j->all[y].score += clock_penalty(j->f, &m);
+	}
 	return rc;
 }
 
@@ -414,7 +414,7 @@ static int search_round(struct searching *j, bool sparse)
 	j->sparse = sparse;
 	int rc = pool_for(fam_threads(j->f), j->x->n, search_job, j);
 	if (!rc)
-		resolve(j->f, j->all, j->x->n);
+		resolve(j->all, j->x->n);
 	return rc;
 }
 
@@ -455,7 +455,7 @@ static int search_one(struct fam *f, const struct mix *x, struct merge *all)
 	}
 	if (rc)
 		return rc;
-	resolve(f, all, x->n);
+	resolve(all, x->n);
 	return all[0].n ? record(f, &all[0]) : 0;
 }
 

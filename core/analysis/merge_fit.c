@@ -30,7 +30,6 @@ static void take_block(const struct fit *s, size_t at, size_t len, struct block 
 	size_t n = 0;
 	for (size_t e = 0; e < len; e++) {
 		use[e] = out->u[e] <= s->limit;
-		n += out->u[e] <= s->limit;
 		out->u[e] *= use[e];
 		out->t[e] = ((double)y[e] - o[e]) * use[e];
 	}
@@ -39,8 +38,10 @@ static void take_block(const struct fit *s, size_t at, size_t len, struct block 
 			out->z[i][e] = ((double)s->v[i][at + e] - o[e]) * use[e];
 			differ[e] = out->z[i][e] != 0 ? 1 : differ[e];
 		}
-	for (size_t e = 0; e < len; e++)
+	for (size_t e = 0; e < len; e++) {
 		out->u[e] *= differ[e];
+		n += differ[e] > 0;
+	}
 	out->n = n;
 }
 

@@ -172,7 +172,7 @@ static double norm_of(const struct signature *s)
 	for (size_t i = 0; i < s->n_parts; i++)
 		if (ends_in(&s->parts[i], ".lora_b"))
 			sum += lanes_dot(s->parts[i].v, s->parts[i].v, (size_t)s->parts[i].nr * s->parts[i].nc);
-	return sum;
+	return isfinite(sum) ? sum : INFINITY;
 }
 
 struct checkpoint { uint32_t at, family, rank; double norm; };

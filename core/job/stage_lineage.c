@@ -218,23 +218,30 @@ static int find_affected(struct affected *a, const struct lineage_input *all, st
 	for (uint32_t i = 0; i < in->s.n && !r && a->n <= in->s.n / 2; i++)
 		if (!catalog_number(in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)in->s.id[i]))
 			r = mark_new(a, i, all, e);
-	for (uint32_t i = 0; i < in->s.n && !r; i++)
-		for (size_t k = 0; a->is[i] && in->models[i].adapter && k < in->hints[i].n_bases && !r; k++)
-			r = mark_family(a, in->hints[i].bases[k], e);
+	for (size_t before = 0; before != a->n && !r;) {	/* a family may bring in adapters of other families' bases */
+		before = a->n;
+		for (uint32_t i = 0; i < in->s.n && !r; i++)
+			for (size_t k = 0; a->is[i] && in->models[i].adapter && k < in->hints[i].n_bases && !r; k++)
+				r = mark_family(a, in->hints[i].bases[k], e);
+	}
 	return r;
 }
 
-enum { ALL_ANYWAY = 5000 };
+enum { ALL_ANYWAY = 200000 };
 
-/* An adapter whose config names no model of the lake is looked for in every family: anew with every change of a lake
- * where that takes a moment; in a larger one when it is new, and by `tarn index`. */
+/* An adapter whose config names no model of the lake is looked for in every family: anew with every change of a lake where
+ * that takes a moment (models times such adapters); else when it is new, and by `tarn index`. */
 static bool looks_everywhere(const struct affected *a)
 {
 	const struct input *in = a->in;
+	uint64_t unnamed = 0;
+	for (uint32_t i = 0; i < in->s.n; i++)
+		unnamed += in->models[i].adapter && !in->hints[i].n_bases;
+	if (unnamed * in->s.n <= ALL_ANYWAY)
+		return unnamed > 0;
 	for (uint32_t i = 0; i < in->s.n; i++)
 		if (in->models[i].adapter && !in->hints[i].n_bases &&
-		    (in->s.n <= ALL_ANYWAY ||
-		     !catalog_number(in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)in->s.id[i])))
+		    !catalog_number(in->ix->catalog, Q_FAMILY_OF, 0, "i", (int64_t)in->s.id[i]))
 			return true;
 	return false;
 }

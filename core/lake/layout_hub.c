@@ -159,9 +159,33 @@ static int downloads_in(struct walker *w, const struct place *p, const char *dir
 	return r;
 }
 
+/* Does dir have a directory of this name, and no link to one? 1, 0 or -errno. */
+static int holds(struct walker *w, const struct place *p, const char *dir, const char *name)
+{
+	cleanup_free char *path = path_join(p->path, dir);
+	struct place below = *p;
+	struct listing *l;
+	if (!path)
+		return -ENOMEM;
+	below.path = below.id = path;
+	below.owner = NULL;
+	below.blobs = true;
+	int r = listing_get(w, &below, &l);
+	if (r < 0)
+		return r;
+	r = listing_has_dir(l, name);
+	listing_put(w, l);
+	return r;
+}
+
 int walk_downloads(struct walker *w, const struct place *p)
 {
-	return w->names_only ? 0 : downloads_in(w, p, ".cache/huggingface/download", DOWNLOAD_DEPTH);
+	if (w->names_only)
+		return 0;
+	int r = holds(w, p, ".cache", "huggingface");
+	if (r == 1)
+		r = holds(w, p, ".cache/huggingface", "download");
+	return r == 1 ? downloads_in(w, p, ".cache/huggingface/download", DOWNLOAD_DEPTH) : r;
 }
 
 static int take(struct walker *w, struct place *p, struct listing *l)

@@ -344,11 +344,11 @@ static void block_parse(struct tensor_name *n, struct words *ws)
 		m = put(m, mend, ws->at[i], i > front ? '.' : 0);
 }
 
-/* The same module under another name is the same module. */
-static void words_translate(struct tensor_name *n, struct words *ws)
+/* The same module under another name is the same module. False: too many words. */
+static bool words_translate(struct tensor_name *n, struct words *ws)
 {
-	if (ws->n > 1 && module_synonym(n->component, ws->at, ws->n, n->body, sizeof n->body))
-		words_split(ws, strcpy(n->text, n->body));
+	return ws->n <= 1 || !module_synonym(n->component, ws->at, ws->n, n->body, sizeof n->body) ||
+	       words_split(ws, strcpy(n->text, n->body));
 }
 
 void tensor_name_parse(struct tensor_name *n, const char *name)
@@ -379,6 +379,9 @@ void tensor_name_parse(struct tensor_name *n, const char *name)
 		lora_of_diffusers(n, &ws);
 	scale_parse(&ws);
 	front_parse(n, &ws);
-	words_translate(n, &ws);
+	if (!words_translate(n, &ws)) {
+		n->opaque = true;
+		return;
+	}
 	block_parse(n, &ws);
 }

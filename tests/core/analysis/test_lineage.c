@@ -338,6 +338,25 @@ static void adapters_of_a_component(void **state)
 	}
 }
 
+/* Norms in float32 beside bf16 matrices, and the same in float32 throughout: the widest types are equal. */
+static void widened_but_for_the_norms(void **state)
+{
+	(void)state;
+	for (size_t turn = 0; turn < 2; turn++) {
+		struct lake k = {0};
+		uint32_t first = base(&k, 1), second = step(&k, first, 0, 0), wide = turn ? first : second;
+		for (uint32_t m = first; m <= second; m++) {
+			for (size_t i = 0; i < k.s[m].n_parts; i++)
+				if (m == wide || k.s[m].parts[i].nc == 1)
+					k.s[m].parts[i].dtype = DTYPE_F32;
+			made_finish(&k.s[m]);
+		}
+		run(&k, 0);
+		expect(&k, wide, wide == first ? second : first, RELATION_CAST);
+		done(&k);
+	}
+}
+
 enum { RANK = 4 };
 
 /* Adds scale * u v^T, of RANK pairs that follow from seed, to every attn.q. */
@@ -831,6 +850,7 @@ int main(void)
 		cmocka_unit_test(adapters_of_a_component),
 		cmocka_unit_test(tables_and_budgets),
 		cmocka_unit_test(bases_that_the_weights_tell),
+		cmocka_unit_test(widened_but_for_the_norms),
 		cmocka_unit_test(adapters_of_a_run),
 		cmocka_unit_test(the_beginning_of_a_run),
 		cmocka_unit_test(merges_and_their_weights),
