@@ -121,11 +121,10 @@ static int split_entry(struct export *x, struct naming *nm, const char *name, co
 }
 
 /* How many tensors it is there; 0: it keeps its name and shape. */
-static uint64_t experts_of(const char *architecture, const struct tensor *src)
+static uint64_t experts_of(const char *architecture, const struct tensor *src, struct hf_tensor *hf)
 {
-	struct hf_tensor hf;
 	bool stacked = src->ndim == 3 && src->shape[0] && src->shape[0] <= EXPERTS_MAX && src->elements;
-	return stacked && architecture && hf_name(architecture, src->name, &hf) && hf.experts ? src->shape[0] : 0;
+	return stacked && architecture && hf_name(architecture, src->name, hf) && hf->experts ? src->shape[0] : 0;
 }
 
 static int plan_entry(struct export *x, uint32_t i, struct naming *nm, uint32_t part, struct err *e)
@@ -149,7 +148,7 @@ static int plan_entry(struct export *x, uint32_t i, struct naming *nm, uint32_t 
 		t->shape[t->ndim++] = 2;
 	}
 	struct hf_tensor hf;
-	if (nm->split && experts_of(nm->architecture, src) && hf_name(nm->architecture, src->name, &hf))
+	if (nm->split && experts_of(nm->architecture, src, &hf))
 		return split_entry(x, nm, hf.name, src, e);
 	int r = nm->architecture ? rename_entry(x, t, nm->architecture, src, part, e) : 0;
 	x->n += !r;
@@ -160,10 +159,11 @@ int export_plan(struct export *x, const struct weights *w, const struct canon *c
 		struct err *e)
 {
 	struct naming nm = {architecture, false, (uint32_t)w->n_tensors};
+	struct hf_tensor hf;
 	uint64_t experts = 0;
 	size_t at = 0;
 	for (size_t i = 0; i < w->n_tensors; i++)
-		experts += experts_of(architecture, &w->tensors[i]);
+		experts += experts_of(architecture, &w->tensors[i], &hf);
 	nm.split = experts && experts <= SPLIT_MAX;
 	*x = (struct export){.w = w, .c = c, .kept_entry = SIZE_MAX};
 	pthread_mutex_init(&x->lock, NULL);

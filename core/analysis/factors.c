@@ -1,6 +1,7 @@
 /* Low-rank factors against the matrices they are to be added to, over the positions that the samples share. */
 #include "core/analysis/factors.h"
 
+#include "core/analysis/lanes.h"
 #include "core/analysis/sample.h"
 
 #include <math.h>
@@ -73,15 +74,9 @@ static int beside(const struct signature *adapter, const struct signature *model
 		return err_nomem(e);
 	role[n - 1] = 'b';
 	*b = signature_find(adapter, sample_role_hash(role), a->layer, a->expert);
-	role[n - 7] = 0;
+	role[n - CANON_FACTOR] = 0;
 	*w = adapted(model, c, role, a);
 	return 0;
-}
-
-static bool is_factor(const struct sigpart *p)
-{
-	size_t n = strlen(p->role);
-	return n > 7 && !strcmp(p->role + n - 7, ".lora_a");
 }
 
 static bool shapes_fit(const struct sigpart *a, const struct sigpart *b, const struct sigpart *w)
@@ -96,7 +91,7 @@ int factors_fit(const struct signature *adapter, const struct signature *model, 
 	components_of(model, &c);
 	for (size_t i = 0; i < adapter->n_parts; i++) {
 		const struct sigpart *a = &adapter->parts[i], *b, *w;
-		if (!is_factor(a))
+		if (canon_factor(a->role) != 'a')
 			continue;
 		int rc = beside(adapter, model, &c, a, &b, &w, e);
 		if (rc)
@@ -180,7 +175,7 @@ static bool walk_next(struct walk *k, int *rc, struct err *e)
 	place_release(&k->p);
 	while (!*rc && k->i < k->adapter->n_parts) {
 		const struct sigpart *a = &k->adapter->parts[k->i++], *b, *w, *from = NULL;
-		if (!is_factor(a))
+		if (canon_factor(a->role) != 'a')
 			continue;
 		*rc = beside(k->adapter, k->model, &k->of_model, a, &b, &w, e);
 		if (!*rc && k->parent)
@@ -194,28 +189,17 @@ static bool walk_next(struct walk *k, int *rc, struct err *e)
 	return false;
 }
 
-static double dot(const double *x, const double *y, size_t n)
-{
-	double s = 0;
-	for (size_t i = 0; i < n; i++)
-		s += x[i] * y[i];
-	return s;
-}
-
 /* Gram and Schmidt, twice for each vector; returns how many of the r remain. */
 static size_t orthonormal(double *v, size_t r, size_t n)
 {
 	size_t k = 0;
 	for (size_t i = 0; i < r; i++) {
-		double *x = v + k * n, before = dot(v + i * n, v + i * n, n);
+		double *x = v + k * n, before = lanes_dot_double(v + i * n, v + i * n, n);
 		memmove(x, v + i * n, n * sizeof *x);
 		for (int twice = 0; twice < 2; twice++)
-			for (size_t j = 0; j < k; j++) {
-				double c = dot(x, v + j * n, n);
-				for (size_t l = 0; l < n; l++)
-					x[l] -= c * v[j * n + l];
-			}
-		double left = dot(x, x, n);
+			for (size_t j = 0; j < k; j++)
+				lanes_take_out(x, v + j * n, n);
+		double left = lanes_dot_double(x, x, n);
 		if (!(left > 1e-8 * before))
 			continue;
 		for (size_t l = 0; l < n; l++)
@@ -249,7 +233,7 @@ int factors_excess(const struct signature *adapter, const struct signature *mode
 	walk_init(&k, adapter, NULL, model);
 	while (walk_next(&k, &rc, e)) {
 		struct place *p = &k.p;
-		double energy = dot(p->w, p->w, p->n * p->m);
+		double energy = lanes_dot_double(p->w, p->w, p->n * p->m);
 		if (2 * p->r > p->n || 2 * p->r > p->m || !(energy > 0))
 			continue;
 		size_t b = orthonormal(p->left, p->r, p->n), a = orthonormal(p->right, p->r, p->m);

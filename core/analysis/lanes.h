@@ -94,4 +94,12 @@ static inline double lanes_dot_double(const double *restrict x, const double *re
 	return LANES_SUM(acc) + rest;
 }
 
+/* v less its part along the unit vector q. */
+static inline void lanes_take_out(double *restrict v, const double *restrict q, size_t n)
+{
+	double c = lanes_dot_double(q, v, n);
+	for (size_t i = 0; i < n; i++)
+		v[i] -= c * q[i];
+}
+
 #endif

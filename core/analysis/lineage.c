@@ -421,6 +421,14 @@ static int cmp_size(const void *x, const void *y, void *arg)
 	return f[a].n != f[b].n ? (f[a].n > f[b].n ? -1 : 1) : (a > b) - (a < b);
 }
 
+void lineage_by_size(const struct lineage *l, uint32_t *order)
+{
+	for (size_t i = 0; i < l->n_families; i++)
+		order[i] = (uint32_t)i;
+	if (l->n_families)
+		qsort_r(order, l->n_families, sizeof *order, cmp_size, l->families);
+}
+
 /* Move what a family gave into the whole; texts are copied into its arena. */
 static int absorb(struct lineage *l, struct lineage *p, struct err *e)
 {
@@ -455,10 +463,7 @@ static int all_families(struct lineage *out, const struct lineage_input *in, con
 	cleanup_free uint32_t *order = mem_array(out->n_families + 1, sizeof *order);
 	if (!part || !errs || !order)
 		return err_nomem(e);
-	for (size_t i = 0; i < out->n_families; i++)
-		order[i] = (uint32_t)i;
-	if (out->n_families)
-		qsort_r(order, out->n_families, sizeof *order, cmp_size, out->families);
+	lineage_by_size(out, order);
 	struct job j = {in, out, part, order, cancel, errs};
 	int rc = pool_for(in->threads ? in->threads : pool_cores(), out->n_families, run_family, &j);
 	for (size_t i = 0; i < out->n_families; i++) {

@@ -36,7 +36,6 @@ const char *match_name(enum match m);
 struct adapter_hints {
 	const uint32_t *bases;		/* models that the config's base names, best first; none: unknown */
 	size_t n_bases;
-	uint32_t rank;			/* r, 0 unknown */
 };
 
 struct lineage_model {

@@ -51,22 +51,13 @@ static void trained_release(struct trained *t)
 	free(t->order);
 }
 
-static int cmp_larger(const void *x, const void *y, void *arg)
-{
-	const struct lineage_family *f = arg;
-	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-	return f[a].n != f[b].n ? (f[a].n > f[b].n ? -1 : 1) : (a > b) - (a < b);
-}
-
 static int trained_of(struct trained *t, const struct lineage *l, size_t n, struct err *e)
 {
 	*t = (struct trained){mem_array(n + 1, sizeof *t->parent), mem_array(n + 1, sizeof *t->children),
 			      mem_array(n + 1, sizeof *t->copy), mem_array(l->n_families + 1, sizeof *t->order)};
 	if (!t->parent || !t->children || !t->copy || !t->order)
 		return err_nomem(e);
-	for (uint32_t i = 0; i < l->n_families; i++)
-		t->order[i] = i;
-	qsort_r(t->order, l->n_families, sizeof *t->order, cmp_larger, l->families);
+	lineage_by_size(l, t->order);
 	memset(t->parent, 0xff, n * sizeof *t->parent);
 	for (size_t i = 0; i < l->n_edges; i++) {
 		const struct lineage_edge *d = &l->edges[i];
@@ -79,11 +70,17 @@ static int trained_of(struct trained *t, const struct lineage *l, size_t n, stru
 	return 0;
 }
 
+static void forget(struct candidate *c)
+{
+	if (c->loaded)
+		signature_release(&c->sig);
+	c->loaded = false;
+}
+
 static void bases_release(struct bases *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		if (b->c[i].loaded)
-			signature_release(&b->c[i].sig);
+		forget(&b->c[i]);
 	free(b->c);
 }
 
@@ -104,13 +101,6 @@ static int try_base(const struct lineage_input *in, const struct signature *adap
 	out->c[out->n++] = c;
 	out->fit = fit;
 	return 0;
-}
-
-static void forget(struct candidate *c)
-{
-	if (c->loaded)
-		signature_release(&c->sig);
-	c->loaded = false;
 }
 
 static int add_edge(struct lineage *l, uint32_t child, uint32_t parent, enum relation r, double confidence,

@@ -76,6 +76,9 @@ __attribute__((format(printf, 6, 7))) int fam_edge(struct fam *f, uint32_t child
 struct said { char text[64]; };
 struct said said(const char *before, double value);
 
+/* Indices of l's families, the largest first; equal ones in their order. */
+void lineage_by_size(const struct lineage *l, uint32_t *order);
+
 /* Texts are copied. -ENOMEM. */
 int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char *evidence, const char *why);
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e);

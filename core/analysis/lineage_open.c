@@ -4,6 +4,7 @@
 #include "core/analysis/between.h"
 #include "core/analysis/lineage_pair.h"
 #include "core/analysis/matrix.h"
+#include "core/analysis/near.h"
 
 #include <math.h>
 
@@ -22,16 +23,7 @@ static size_t children_of(const struct fam *f, uint32_t p, uint32_t *out)
 		if (f->node[x].state != NODE_TRUNK || f->node[x].parent != p || fam_sparser(f, x, p) ||
 		    fam_any_fresh(f, p, x))
 			continue;
-		double v = pair_l2(f, p, x);
-		if (n == CHILDREN && v >= d[n - 1])
-			continue;
-		size_t at = n < CHILDREN ? n++ : n - 1;
-		for (; at > 0 && d[at - 1] > v; at--) {
-			d[at] = d[at - 1];
-			out[at] = out[at - 1];
-		}
-		d[at] = v;
-		out[at] = x;
+		n = near_keep(d, out, n, CHILDREN, pair_l2(f, p, x), x);
 	}
 	return n;
 }

@@ -29,17 +29,11 @@ static int cmp_entry(const void *x, const void *y)
 	return (a->member > b->member) - (a->member < b->member);
 }
 
-static bool ends_with(const char *s, const char *tail)
-{
-	size_t n = strlen(s), k = strlen(tail);
-	return n >= k && !strcmp(s + n - k, tail);
-}
-
 static enum slot_kind kind_of(const struct sigpart *p)
 {
 	if (!strncmp(p->role, "table.", 6) || !strcmp(p->role, "rope.freqs"))
 		return SLOT_OTHER;	/* computed from the config, not learnt */
-	if (p->flags & SIGPART_INTEGER || ends_with(p->role, ".lora_a") || ends_with(p->role, ".lora_b"))
+	if (p->flags & SIGPART_INTEGER || canon_factor(p->role))
 		return SLOT_OTHER;
 	if (p->nr < 2 || p->nc < 2)
 		return SLOT_VECTOR;

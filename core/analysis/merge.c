@@ -90,15 +90,7 @@ static size_t nearest(const struct mix *x, size_t y, const bool *without, uint32
 		if (i == y || (without && without[i]))
 			continue;
 		double v = dot(x, y, y) - 2 * dot(x, y, i) + dot(x, i, i);
-		if (!(v > 0) || (n == MERGE_NEAR && v >= d[n - 1]))
-			continue;
-		size_t at = n < MERGE_NEAR ? n++ : n - 1;
-		for (; at > 0 && d[at - 1] > v; at--) {
-			d[at] = d[at - 1];
-			out[at] = out[at - 1];
-		}
-		d[at] = v;
-		out[at] = i;
+		n = v > 0 ? near_keep(d, out, n, MERGE_NEAR, v, i) : n;
 	}
 	return n;
 }

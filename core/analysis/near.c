@@ -33,19 +33,6 @@ static int gather(struct fam *f)
 	return 0;
 }
 
-static void insert(uint32_t *who, float *d, size_t *n, uint32_t m, float v)
-{
-	if (*n == NEAR_KEPT && v >= d[NEAR_KEPT - 1])
-		return;
-	size_t at = *n < NEAR_KEPT ? (*n)++ : NEAR_KEPT - 1;
-	for (; at > 0 && d[at - 1] > v; at--) {
-		d[at] = d[at - 1];
-		who[at] = who[at - 1];
-	}
-	d[at] = v;
-	who[at] = m;
-}
-
 enum { STRIP = 64 };
 
 static float distance(const float *x, const float *y, size_t n, float stop)
@@ -60,16 +47,16 @@ static int near_job(void *arg, size_t m)
 {
 	struct fam *f = arg;
 	uint32_t *who = f->near + m * NEAR_KEPT;
-	float d[NEAR_KEPT];
+	double d[NEAR_KEPT];
 	size_t n = 0;
 	memset(who, 0xff, NEAR_KEPT * sizeof *who);
 	for (uint32_t k = 0; k < f->n; k++) {
 		if (k == m || !fam_live(f, k) || f->node[k].quantised || f->node[k].permuted)
 			continue;
 		float v = distance(f->mini + m * f->mini_len, f->mini + k * f->mini_len, f->mini_len,
-				   n == NEAR_KEPT ? d[n - 1] : INFINITY);
+				   n == NEAR_KEPT ? (float)d[n - 1] : INFINITY);
 		if (isfinite(v))
-			insert(who, d, &n, k, v);
+			n = near_keep(d, who, n, NEAR_KEPT, v, k);
 	}
 	return cancel_asked(f->cancel) ? -ECANCELED : 0;
 }
@@ -92,14 +79,6 @@ static void difference(const float *x, const float *o, size_t n, double *out)
 {
 	for (size_t i = 0; i < n; i++)
 		out[i] = (double)x[i] - o[i];
-}
-
-/* v less its part along the unit vector q. */
-static void without(double *v, const double *q, size_t n)
-{
-	double c = lanes_dot_double(q, v, n);
-	for (size_t i = 0; i < n; i++)
-		v[i] -= c * q[i];
 }
 
 /* The near one whose step from the nearest explains most of r; UINT32_MAX: none. */
@@ -136,11 +115,11 @@ bool near_mixture(const struct fam *f, uint32_t y)
 			break;
 		difference(f->mini + pick * len, o, len, q[s]);
 		for (size_t p = 0; p < s; p++)
-			without(q[s], q[p], len);
+			lanes_take_out(q[s], q[p], len);
 		double norm = lanes_dot_double(q[s], q[s], len);
 		for (size_t i = 0; i < len; i++)
 			q[s][i] = norm > 0 ? q[s][i] / sqrt(norm) : 0;
-		without(r, q[s], len);
+		lanes_take_out(r, q[s], len);
 	}
 	/* of a parent of many the mean of five children leaves a fifth */
 	return lanes_dot_double(r, r, len) < (f->large ? 0.15 : 0.85) * first;

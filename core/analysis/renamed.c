@@ -11,9 +11,8 @@ enum { TELLING = 64 };	/* elements */
 
 bool part_is_telling(const struct sigpart *p)
 {
-	size_t n = strlen(p->role);
 	return p->nr >= 2 && p->nc >= 2 && (size_t)p->nr * p->nc >= TELLING && !(p->flags & SIGPART_INTEGER) &&
-	       p->nonfinite == 0 && !(n > 7 && !strcmp(p->role + n - 7, ".lora_a"));
+	       p->nonfinite == 0 && canon_factor(p->role) != 'a';
 }
 
 struct loose { uint64_t content; size_t part; bool taken; };

@@ -18,12 +18,6 @@ enum { COMPARED = 8, WINDOW = 1024, PLACES_MAX = 4096 };
  * between runs on other texts; of A 0.79 and more in a run (docs/lineage.md). */
 static const double START = 0.7, KEPT = 0.55, GROWN = 1.02;
 
-static bool ends_in(const struct sigpart *p, const char *tail)
-{
-	size_t n = strlen(p->role), k = strlen(tail);
-	return n > k && !strcmp(p->role + n - k, tail);
-}
-
 static bool aligned(const struct sigpart *x, const struct sigpart *y)
 {
 	return x && y && x->rows == y->rows && x->cols == y->cols && x->nr == y->nr && x->nc == y->nc &&
@@ -76,10 +70,10 @@ static bool take_parts(const struct signature *x, const struct signature *y, str
 	for (size_t i = 0; i < x->n_parts; i++) {
 		const struct sigpart *p = &x->parts[i], *q = in_its_place(y, p);
 		size_t n = (size_t)p->nr * p->nc;
-		bool a = ends_in(p, ".lora_a"), b = ends_in(p, ".lora_b");
+		char factor = canon_factor(p->role);
 		if (!aligned(p, q)) {
 			out->equal = false;
-			if (a || b)
+			if (factor)
 				return false;
 			continue;
 		}
@@ -87,9 +81,9 @@ static bool take_parts(const struct signature *x, const struct signature *y, str
 		double xx = lanes_dot(p->v, p->v, n), yy = lanes_dot(q->v, q->v, n);
 		if (!isfinite(xx) || !isfinite(yy))
 			return false;
-		if (a && s->n_start < PLACES_MAX && xx > 0 && yy > 0)
+		if (factor == 'a' && s->n_start < PLACES_MAX && xx > 0 && yy > 0)
 			s->start[s->n_start++] = lanes_dot(p->v, q->v, n) / sqrt(xx * yy);
-		if (!b || out->places == PLACES_MAX)
+		if (factor != 'b' || out->places == PLACES_MAX)
 			continue;
 		out->places++;
 		s->xx += xx;
@@ -170,7 +164,7 @@ static double norm_of(const struct signature *s)
 {
 	double sum = 0;
 	for (size_t i = 0; i < s->n_parts; i++)
-		if (ends_in(&s->parts[i], ".lora_b"))
+		if (canon_factor(s->parts[i].role) == 'b')
 			sum += lanes_dot(s->parts[i].v, s->parts[i].v, (size_t)s->parts[i].nr * s->parts[i].nc);
 	return isfinite(sum) ? sum : INFINITY;
 }

@@ -85,10 +85,9 @@ int sample_bottom(uint64_t seed, uint64_t n, uint32_t k, uint64_t *out, struct e
  * product is known there. */
 static uint64_t seed_of(const char *role, bool rows)
 {
-	size_t n = strlen(role);
-	bool a = n > 7 && !strcmp(role + n - 7, ".lora_a"), b = n > 7 && !strcmp(role + n - 7, ".lora_b");
-	uint64_t seed = hash64(role, a || b ? n - 7 : n, 1);
-	if (rows ? a : b)
+	char factor = canon_factor(role);
+	uint64_t seed = hash64(role, strlen(role) - (factor ? CANON_FACTOR : 0), 1);
+	if (factor == (rows ? 'a' : 'b'))
 		return ~seed;
 	return rows ? seed : hash_mix(seed);
 }

@@ -18,10 +18,7 @@ static bool sketched(const struct sigpart *p)
 {
 	if (p->nc < 2 || p->nr < 2 || (p->flags & (SIGPART_INTEGER | SIGPART_VECTOR)))
 		return false;
-	size_t n = strlen(p->role);
-	if (n > 7 && !strcmp(p->role + n - 7, ".lora_a"))
-		return false;
-	return strcmp(p->role, "embed.pos") && strcmp(p->role, "embed.type");
+	return canon_factor(p->role) != 'a' && strcmp(p->role, "embed.pos") && strcmp(p->role, "embed.type");
 }
 
 static int block_of(const struct sigpart *p, uint32_t layers)

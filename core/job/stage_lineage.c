@@ -115,6 +115,13 @@ static int created_row(void *arg, const struct catalog_row *r)
 	return 1;
 }
 
+/* When a model was created, as its documents say: asked of those alone whose lineage is worked out. */
+static int find_created(const struct input *in, struct lineage_model *m, uint32_t id, struct err *e)
+{
+	int r = catalog_each(in->ix->catalog, Q_FACT, e, created_row, &m->created, "is", (int64_t)id, "created");
+	return MIN(r, 0);
+}
+
 static int describe(struct input *in, struct err *e)
 {
 	in->models = mem_array(in->s.n ? in->s.n : 1, sizeof *in->models);
@@ -127,15 +134,9 @@ static int describe(struct input *in, struct err *e)
 		in->models[i] = (struct lineage_model){.sketch = in->s.sketch[i],
 						       .rank = in->s.rank[i],
 						       .modified = m->mtime_ns / 1000000000};
-		r = catalog_each(in->ix->catalog, Q_FACT, e, created_row, &in->models[i].created, "is", (int64_t)m->id,
-				 "created");
-		r = MIN(r, 0);
-		if (m->flags & VIEW_ADAPTER) {
-			in->hints[i].rank = (uint32_t)catalog_number(in->ix->catalog, Q_FACT, 0, "is", (int64_t)m->id,
-								     "adapter_rank");
+		if (m->flags & VIEW_ADAPTER)
 			in->models[i].adapter = &in->hints[i];
-		}
-		if (m->flags & VIEW_DECLARED && !r) {
+		if (m->flags & VIEW_DECLARED) {
 			struct declaration d = {in, (uint32_t)i, &in->models[i], m->flags & VIEW_ADAPTER, e};
 			r = catalog_each(in->ix->catalog, Q_DECLARED, e, declared_row, &d, "i", (int64_t)m->id);
 		}
@@ -166,7 +167,10 @@ static int everything(struct input *in, const struct cancel *c, struct err *e)
 	struct lineage_input li = {
 		.models = in->models, .n = in->s.n, .load = load, .arg = in, .threads = in->ix->jobs};
 	struct lineage l;
-	int r = lineage_all(&l, &li, c, e);
+	int r = 0;
+	for (size_t i = 0; i < in->s.n && r == 0; i++)
+		r = find_created(in, &in->models[i], in->s.id[i], e);
+	r = r < 0 ? r : lineage_all(&l, &li, c, e);
 	if (r < 0)
 		return r;
 	r = keep(in, &l, in->s.id, in->s.n, true, e);
@@ -268,17 +272,21 @@ static int take_part(struct affected *a, struct err *e)
 {
 	struct input *in = a->in;
 	uint32_t k = 0;
+	int r = 0;
 	a->models = mem_array(a->n, sizeof *a->models);
 	a->id = mem_array(a->n, sizeof *a->id);
 	a->at = mem_array(in->s.n, sizeof *a->at);
 	if (!a->models || !a->id || !a->at)
 		return err_nomem(e);
-	for (uint32_t i = 0; i < in->s.n; i++)
+	for (uint32_t i = 0; i < in->s.n && r == 0; i++)
 		if (a->is[i]) {
 			a->at[i] = k;
 			a->id[k] = in->s.id[i];
-			a->models[k++] = in->models[i];
+			a->models[k] = in->models[i];
+			r = find_created(in, &a->models[k++], in->s.id[i], e);
 		}
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < in->s.n; i++) {
 		struct lineage_model *m = a->is[i] ? &a->models[a->at[i]] : NULL;
 		if (m)

@@ -349,6 +349,13 @@ static uint32_t rope_heads(const struct maker *m, const struct role_entry *re, c
 	return heads && heads <= UINT32_MAX && p->rows % (2 * heads) == 0 ? (uint32_t)heads : 0;
 }
 
+char canon_factor(const char *role)
+{
+	size_t n = strlen(role);
+	const char *end = n > CANON_FACTOR ? role + n - CANON_FACTOR : "";
+	return !strcmp(end, ".lora_a") || !strcmp(end, ".lora_b") ? end[CANON_FACTOR - 1] : 0;
+}
+
 static const char *known_role(const struct maker *m, const struct tensor_name *n, const struct role_entry *re)
 {
 	if (re->flags & ROLE_POST && m->s->post_ff)

@@ -58,6 +58,11 @@ void canon_release(struct canon *c);
 /* Hints out of GGUF key-values or a config.json value tree (either may be NULL). */
 void canon_hints_from(struct canon_hints *h, const struct value *config, const struct value *gguf);
 
+/* Of a role: 'a' or 'b' when it is that factor of a low-rank update (Hu et al. 2021), its matrix's role and CANON_FACTOR
+ * characters more; else 0. */
+enum { CANON_FACTOR = 7 };
+char canon_factor(const char *role);
+
 /* Row r of a part as float32, cols values. Undoes transposition, parts and RoPE order. */
 int canon_read_row(const struct weights *w, const struct part *p, uint64_t row, float *out, struct err *e);
 /* Rows [row, row+n): n*cols values. Faster than one by one where the layout lets it. */

@@ -139,17 +139,26 @@ static int look_at_blobs(struct walker *w, const struct place *p)
 	return r;
 }
 
+/* What is in a directory below p: *path is to be freed, *l to be put back. */
+static int look_below(struct walker *w, const struct place *p, const char *dir, char **path, struct place *below,
+		      struct listing **l)
+{
+	*path = path_join(p->path, dir);
+	if (!*path)
+		return -ENOMEM;
+	*below = *p;
+	below->path = below->id = *path;
+	below->owner = NULL;
+	below->blobs = true;
+	return listing_get(w, below, l);
+}
+
 static int downloads_in(struct walker *w, const struct place *p, const char *dir, unsigned depth)
 {
-	cleanup_free char *path = path_join(p->path, dir);
-	if (!path)
-		return -ENOMEM;
-	struct place below = *p;
-	below.path = below.id = path;
-	below.owner = NULL;
-	below.blobs = true;
+	cleanup_free char *path = NULL;
+	struct place below;
 	struct listing *l;
-	int r = listing_get(w, &below, &l);
+	int r = look_below(w, p, dir, &path, &below, &l);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < l->n && r == 0 && depth; i++)
@@ -162,15 +171,10 @@ static int downloads_in(struct walker *w, const struct place *p, const char *dir
 /* Does dir have a directory of this name, and no link to one? 1, 0 or -errno. */
 static int holds(struct walker *w, const struct place *p, const char *dir, const char *name)
 {
-	cleanup_free char *path = path_join(p->path, dir);
-	struct place below = *p;
+	cleanup_free char *path = NULL;
+	struct place below;
 	struct listing *l;
-	if (!path)
-		return -ENOMEM;
-	below.path = below.id = path;
-	below.owner = NULL;
-	below.blobs = true;
-	int r = listing_get(w, &below, &l);
+	int r = look_below(w, p, dir, &path, &below, &l);
 	if (r < 0)
 		return r;
 	r = listing_has_dir(l, name);

@@ -82,9 +82,7 @@ static void adapter(struct facts *f, const struct canon *c)
 	size_t votes = 0, pairs = 0;
 
 	for (size_t i = 0; i < c->n_parts; i++) {
-		const char *dot = strrchr(c->parts[i].role, '.');
-
-		if (!dot || strcmp(dot, ".lora_a"))
+		if (canon_factor(c->parts[i].role) != 'a')
 			continue;
 		pairs++;
 		if (!votes)

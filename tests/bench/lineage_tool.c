@@ -106,11 +106,8 @@ static void add_model(struct tool *t, const char *dir, const char *id, char **fi
 	canon_hints_from(&h, &config, &m->w.meta);
 	if (adapter.kind == VALUE_OBJECT) {
 		const char *base = value_str(value_get(&adapter, "base_model_name_or_path"));
-		int64_t r = 0;
-		value_int(value_get(&adapter, "r"), &r);
 		m->adapter = true;
 		m->base = base ? mem_strdup(base) : NULL;
-		m->hints.rank = (uint32_t)r;
 	}
 	if (weights_compose(&m->w, &config, &e))
 		fprintf(stderr, "%s: %s\n", id, e.msg);
