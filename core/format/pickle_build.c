@@ -90,6 +90,18 @@ static int not_tensor(struct pickle *p, struct pick *callable, struct pick *args
 	return give_object(p, callable, args, out, e);
 }
 
+/* Its metadata say that signs are still to be turned when it is read. */
+static bool is_lazy(const struct pick *metadata)
+{
+	static const char *const bits[] = {"conj", "neg"};
+	for (size_t i = 0; metadata && metadata->kind == PICK_DICT && i < COUNT(bits); i++) {
+		const struct pick *v = pick_get(metadata, bits[i]);
+		if (v && v->kind == PICK_BOOL && v->b)
+			return true;
+	}
+	return false;
+}
+
 static int rebuild_tensor(struct pickle *p, struct pick *callable, struct pick *args, struct pick **out, struct err *e)
 {
 	const struct pick *storage = arg(args, 0);
@@ -106,6 +118,9 @@ static int rebuild_tensor(struct pickle *p, struct pick *callable, struct pick *
 			e);
 	if (t.dtype == DTYPE_NONE)
 		return not_tensor(p, callable, args, "a tensor of unknown element type", out, e);
+	if (is_lazy(arg(args, callable->means == MEANS_TENSOR_V3 ? 7 : 6)))
+		return not_tensor(p, callable, args, "a conjugate or negative view: its storage has other values", out,
+				  e);
 	t.ndim = (uint8_t)n;
 	return give_tensor(p, &t, out, e);
 }

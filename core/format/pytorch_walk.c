@@ -72,6 +72,7 @@ static bool is_apart(const struct pick *key, const struct pick *v)
 					    "amp",
 					    "ema",
 					    "ema_state_dict",
+					    "params_ema",
 					    "model_ema",
 					    "state_dict_ema",
 					    "callbacks"};
@@ -250,7 +251,16 @@ static bool has_tensors(const struct pick *v, int depth, size_t *budget)
 	return false;
 }
 
-/* The key under which a checkpoint keeps its model: never beside tensors of its own. */
+/* A loss or a best accuracy that was kept as a tensor. */
+static bool is_number(const struct pick *v)
+{
+	for (unsigned i = 0; v->kind == PICK_TENSOR && i < v->tensor->ndim; i++)
+		if (v->tensor->shape[i] != 1)
+			return false;
+	return v->kind == PICK_TENSOR;
+}
+
+/* The key under which a checkpoint keeps its model: never beside tensors of its own, single numbers excepted. */
 static const struct pick *wrapper(const struct pick *v, size_t *budget)
 {
 	static const char *const keys[] = {
@@ -259,9 +269,11 @@ static const struct pick *wrapper(const struct pick *v, size_t *budget)
 		"ema",        "model_ema",        "ema_state_dict", "state_dict_ema", "generator"};
 	if (v->kind != PICK_DICT)
 		return NULL;
-	for (size_t i = 0; i < v->pairs.n; i++)
-		if (v->pairs.at[i].value->kind == PICK_TENSOR && !is_apart(v->pairs.at[i].key, v->pairs.at[i].value))
+	for (size_t i = 0; i < v->pairs.n; i++) {
+		const struct pick *value = v->pairs.at[i].value;
+		if (value->kind == PICK_TENSOR && !is_number(value) && !is_apart(v->pairs.at[i].key, value))
 			return NULL;
+	}
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		const struct pick *inner = pick_get(v, keys[i]);
 		if (inner && has_tensors(inner, 0, budget))
@@ -283,8 +295,11 @@ static int walk_root(struct walk *k, const struct pick *root, int depth)
 	int r = walk_root(k, inner, depth + 1);
 	for (size_t i = 0; !r && i < root->pairs.n; i++) {
 		const struct pick_pair *p = &root->pairs.at[i];
-		if (p->value != inner)
-			r = walk_member(k, p->key, p->value, true, 0);
+		if (p->value == inner)
+			continue;
+		k->counting = is_number(p->value);
+		r = walk_member(k, p->key, p->value, true, 0);
+		k->counting = false;
 	}
 	return r;
 }
@@ -293,7 +308,7 @@ static int walk_root(struct walk *k, const struct pick *root, int depth)
 
 static void drop_common_prefix(struct walk *k)
 {
-	static const char *const common[] = {"module.", "_orig_mod."};
+	static const char *const common[] = {"_orig_mod.", "module.", "_orig_mod."};	/* compile(DDP), DDP(compile) */
 	size_t skip = strlen(k->t->prefix);
 	for (size_t c = 0; c < COUNT(common); c++) {
 		size_t n = strlen(common[c]), i = 0;
@@ -407,7 +422,7 @@ static int add_all(struct walk *k)
 	if (!r)
 		r = warn(k, "bad tensor", "views far larger than their storage are left out", inflated);
 	if (!r)
-		r = warn(k, "training state", "tensors of optimizers, averages or random states are not listed",
+		r = warn(k, "training state", "tensors of optimizers, averages, random states or measures are not listed",
 			 k->apart);
 	return r < 0 ? r
 		     : warn(k, "deep values", "values nested too deeply, or shared too often, are left out",

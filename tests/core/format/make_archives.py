@@ -99,6 +99,26 @@ def torches():
     expect_torch("deflated.pt", d)
     big_endian(small)
     baselines(small)
+    checkpoints({k[7:]: v for k, v in small.items()})
+
+
+class Conjugate:
+    """A lazy view the way torch 2 writes it: the storage's values and a note that signs are still to be turned."""
+
+    def __reduce__(self):
+        return torch._utils._rebuild_tensor_v2, (torch.arange(2.0).storage(), 0, (2,), (1,), False, OrderedDict(), {"neg": True})
+
+
+def checkpoints(small):
+    """A loss or an accuracy kept as a tensor, averages beside the weights, compile() around DDP."""
+    files = {"loss-beside.pt": {"model_state_dict": small, "loss": torch.tensor(0.5), "best_acc1": torch.ones(1), "epoch": 2},
+             "averages-beside.pth": {"params": small, "params_ema": {k: v + 1 for k, v in small.items()}},
+             "compiled-ddp.pt": {"_orig_mod.module." + k: v for k, v in small.items()},
+             "ddp-compiled.pt": {"module._orig_mod." + k: v for k, v in small.items()},
+             "lazy.pt": {**small, "negative": Conjugate()}}
+    for name, value in files.items():
+        torch.save(value, path(name))
+        expect_torch(name, small)
 
 
 def rezip(source, target, method):
