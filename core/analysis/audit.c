@@ -77,6 +77,24 @@ static bool number(const char *s, double *out)
 	return end != s && !*end && isfinite(*out);
 }
 
+/* A config may name the writer, whose files hold one of several types; where it says the bits, they must agree. */
+static bool is_by_writer(const char *declared, const char *found)
+{
+	static const struct { const char *writer, *type; } known[] = {
+		{"compressed-tensors", "compressed-"}, {"compressed-tensors", "fp8"}, {"fbgemm_fp8", "fp8"},
+		{"modelopt", "fp8"}, {"quark", "fp8"}, {"auto-round", "gptq"}, {"auto-round", "awq"},
+		{"intel/auto-round", "gptq"}, {"intel/auto-round", "awq"},
+	};
+	for (size_t i = 0; i < COUNT(known); i++) {
+		size_t n = strlen(known[i].writer);
+		if (strncasecmp(declared, known[i].writer, n) || strncmp(found, known[i].type, strlen(known[i].type)))
+			continue;
+		const char *bits = strrchr(found, '-');
+		return !declared[n] || (declared[n] == '-' && bits && !strcmp(declared + n, bits));
+	}
+	return false;
+}
+
 static enum audit_verdict judge(const struct facts *f, const char *key, const char *declared, const char *found,
 				const char **why)
 {
@@ -91,6 +109,10 @@ static enum audit_verdict judge(const struct facts *f, const char *key, const ch
 	}
 	if (!strcmp(key, "dtype") && facts_get(f, "quantization")) {
 		*why = "the type that quantized weights are computed in";
+		return AUDIT_OK;
+	}
+	if (!strcmp(key, "quantization") && is_by_writer(declared, found)) {
+		*why = "the writer of such weights";
 		return AUDIT_OK;
 	}
 	if (!strcmp(key, "vocab_size") && numbers && y > x && (y - x <= 1024 || (y - x < 2 * x && fmod(y, 64) == 0))) {
@@ -143,7 +165,7 @@ static bool is_odd_only(const char *problem)
 {
 	static const char *const odd[] = {"wrong extension", "hole", "overlap", "trailing bytes",
 					  "large header", "unknown field", "odd metadata", "malformed front matter",
-					  "other weights", "no tensors"};
+					  "other weights", "no tensors", "training state"};
 	for (size_t i = 0; i < COUNT(odd); i++)
 		if (!strcmp(problem, odd[i]))
 			return true;

@@ -18,6 +18,7 @@ static struct problem problems[] = {
 	{"a.bin", "wrong extension", "named like ggml"},
 	{"b.safetensors", "truncated", "at byte 9"},
 	{"a.bin", "pickle-global", "os.system"},
+	{"c.ckpt", "training state", "of an optimizer"},
 };
 static struct hazard hazards[] = {{"a.bin", "pickle-global", "os.system", 12, true},
 				  {"c.zip", "zip-prefix", "7 bytes", ERR_NOPOS, false}};
@@ -58,6 +59,7 @@ static void test_rows(void **state)
 	expect(&a, i++, "dtype", "ok", "bf16", "q8_0", "config.json: the type that quantized weights are computed in");
 	expect(&a, i++, "files", "warn", "", "a.bin", "wrong extension: named like ggml");
 	expect(&a, i++, "files", "fail", "", "b.safetensors", "truncated: at byte 9");
+	expect(&a, i++, "files", "warn", "", "c.ckpt", "training state: of an optimizer");
 	expect(&a, i++, "hidden_size", "unknown", "96", "", "the weights do not show it");
 	expect(&a, i++, "layers", "ok", "4", "4", "config.json");
 	expect(&a, i++, "loads_code", "fail", "", "yes", "the weights: see the other rows");
@@ -69,6 +71,34 @@ static void test_rows(void **state)
 	expect(&a, i++, "zip-prefix", "warn", "", "c.zip", "7 bytes");
 	assert_int_equal(a.n, i);
 	audit_release(&a);
+}
+
+/* Configs that name who wrote the weights, not their type. */
+static void test_writers(void **state)
+{
+	static const struct { const char *declared, *found, *verdict; } rows[] = {
+		{"compressed-tensors", "fp8", "ok"}, {"compressed-tensors", "compressed-int4", "ok"},
+		{"compressed-tensors", "gptq-4bit", "fail"}, {"auto-round-4bit", "gptq-4bit", "ok"},
+		{"auto-round-4bit", "gptq-8bit", "fail"}, {"modelopt", "fp8", "ok"}, {"fbgemm_fp8", "fp8", "ok"},
+		{"awq-4bit", "gptq-4bit", "fail"}, {"compressed-tensors-x", "fp8", "fail"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fact fact = {"quantization", rows[i].found, FACT_MEASURED};
+		struct claim claim = {"quantization", rows[i].declared, "config.json"};
+		struct inspect in = {.open = true, .facts = {.facts = &fact, .n_facts = 1, .claims = &claim, .n_claims = 1}};
+		struct audit a;
+		struct err e = ERR_INIT;
+		assert_int_equal(audit_model(&a, &in, &e), 0);
+		size_t seen = 0;
+		for (size_t k = 0; k < a.n; k++)
+			if (!strcmp(a.rows[k].check, "quantization") && ++seen)
+				expect(&a, k, "quantization", rows[i].verdict, rows[i].declared, rows[i].found,
+				       !strcmp(rows[i].verdict, "ok") ? "config.json: the writer of such weights"
+								      : "config.json");
+		assert_int_equal(seen, 1);
+		audit_release(&a);
+	}
 }
 
 /* Weights that cannot be opened: nothing is claimed to be safe. */
@@ -108,7 +138,7 @@ static void test_failures(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_closed),
-					   cmocka_unit_test(test_failures)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_writers),
+					   cmocka_unit_test(test_closed), cmocka_unit_test(test_failures)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
