@@ -77,8 +77,8 @@ static int is_big_endian(struct archive *a, bool *big)
 	return r;
 }
 
-/* tensors: add them; otherwise only look at what it would run */
-static int load_pickle(struct archive *a, const struct zip_entry *t, bool tensors)
+/* data: where its storages are, to add its tensors; NULL: only look at what it would run */
+static int load_pickle(struct archive *a, const struct zip_entry *t, const char *prefix, const char *data)
 {
 	struct torch_part part;
 	struct pickle p = {0};
@@ -89,18 +89,18 @@ static int load_pickle(struct archive *a, const struct zip_entry *t, bool tensor
 		r = zip_source(t, &src, a->e);
 	if (r < 0)
 		return r;
-	torch_part_init(&part, a->w, a->file, a->prefix, src.size);
+	torch_part_init(&part, a->w, a->file, prefix, src.size);
 	part.pickle = src;
 	part.zip = a->zip;
 	part.locate = locate;
-	part.data = arena_printf(&part.values, "%sdata/", a->top);
+	part.data = arena_printf(&part.values, "%s%s", a->top, data ? data : "");
 	r = part.data ? pickle_init(&p, src, a->w, a->path, &part.values, a->e) : err_nomem(a->e);
 	p.script = a->script;
 	if (!r)
 		r = pickle_load(&p, &root, a->e);
-	if (!r && tensors)
+	if (!r && data)
 		r = is_big_endian(a, &part.big);
-	if (!r && tensors)
+	if (!r && data)
 		r = torch_add_tensors(&part, root, a->e);
 	pickle_release(&p);
 	int kept = torch_part_release(&part);
@@ -122,7 +122,17 @@ static int find_script(struct archive *a)
 		return 0;
 	if (weights_hazard(a->w, a->path, "torchscript", ERR_NOPOS, true, "a program in %zu files of code", files) < 0)
 		return err_nomem(a->e);
-	return constants ? load_pickle(a, constants, false) : 0;
+	return constants ? load_pickle(a, constants, "", NULL) : 0;
+}
+
+/* A frozen program has no parameters any more: its weights are constants, which its code calls CONSTANTS.c0 and so on. */
+static int load_constants(struct archive *a)
+{
+	const struct zip_entry *constants = in_archive(a->zip, a->top, "constants.pkl");
+	const char *prefix = constants ? arena_printf(&a->w->arena, "%sCONSTANTS.c", a->prefix) : NULL;
+	if (constants && !prefix)
+		return err_nomem(a->e);
+	return constants ? load_pickle(a, constants, prefix, "constants/") : 0;
 }
 
 /* Entries that torch itself writes beside data.pkl and that hold no pickle. */
@@ -195,7 +205,7 @@ static int look_at_other(struct archive *a, const struct zip_entry *t)
 		return 0;
 	if (!a->top && a->depth > 0)
 		return open_nested(a, t, &src, zip);
-	return zip ? 0 : load_pickle(a, t, false);
+	return zip ? 0 : load_pickle(a, t, "", NULL);
 }
 
 /* What goes wrong in an entry that no loader of tensors reads does not keep the model from being read. */
@@ -248,7 +258,9 @@ static int open_entries(struct archive *a)
 	if (main) {
 		r = find_script(a);
 		if (!r)
-			r = load_pickle(a, main, true);
+			r = load_pickle(a, main, a->prefix, "data/");
+		if (!r && a->script && a->w->n_tensors == tensors)
+			r = load_constants(a);
 	}
 	if (r == -EINVAL && a->w->n_hazards > hazards) {	/* it breaks, but what runs before it breaks is the news */
 		if (weights_warn(a->w, a->path, "malformed", "%s", a->e->msg) < 0)

@@ -86,7 +86,8 @@ static void test_writers(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct fact fact = {"quantization", rows[i].found, FACT_MEASURED};
 		struct claim claim = {"quantization", rows[i].declared, "config.json"};
-		struct inspect in = {.open = true, .facts = {.facts = &fact, .n_facts = 1, .claims = &claim, .n_claims = 1}};
+		struct facts all = {.facts = &fact, .n_facts = 1, .claims = &claim, .n_claims = 1};
+		struct inspect in = {.open = true, .facts = all};
 		struct audit a;
 		struct err e = ERR_INIT;
 		assert_int_equal(audit_model(&a, &in, &e), 0);

@@ -95,6 +95,12 @@ def torches():
     script = torch.jit.script(torch.nn.Linear(4, 3))
     script.save(path("script.pt"))
     expect_torch("script.pt", {k: v for k, v in script.state_dict().items()})
+    with torch.random.fork_rng(), torch.no_grad():
+        linear = torch.nn.Linear(2, 2).eval()
+        linear.weight.copy_(torch.arange(4.0).reshape(2, 2))
+        linear.bias.copy_(torch.tensor([0.5, -1.0]))
+    torch.jit.freeze(torch.jit.script(linear)).save(path("frozen.pt"))
+    expect_torch("frozen.pt", {"CONSTANTS.c0": linear.weight, "CONSTANTS.c1": linear.bias})
     rezip("every-kind-protocol2.pt", "deflated.pt", zipfile.ZIP_DEFLATED)
     expect_torch("deflated.pt", d)
     big_endian(small)
