@@ -125,7 +125,7 @@ static int find_script(struct archive *a)
 	return constants ? load_pickle(a, constants, "", NULL) : 0;
 }
 
-/* A frozen program has no parameters any more: its weights are constants, which its code calls CONSTANTS.c0 and so on. */
+/* A frozen program has no parameters any more: its weights are constants, CONSTANTS.c0 and so on in its code. */
 static int load_constants(struct archive *a)
 {
 	const struct zip_entry *constants = in_archive(a->zip, a->top, "constants.pkl");

@@ -71,6 +71,8 @@ RENDER(render_lake_models); RENDER(render_lake_problems); RENDER(render_unread);
 RENDER(render_readme);
 /* list_export.c, open_export.c */
 LIST(list_export_model); LOOKUP(lookup_export_model); TARGET(target_export_file); SIZE(size_export);
+bool has_export_adapter(struct tree *t, const struct view_model *m);
+TARGET(target_export_adapter);
 READY(ready_export_tensors); RENDER(prepare_export_tensors);
 LIST(list_export_tensors); LOOKUP(lookup_export_tensors); SIZE(size_export_npy);
 READY(ready_export_delta); RENDER(prepare_export_delta);

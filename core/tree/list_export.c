@@ -13,7 +13,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- export/FLATID/: its own entries, then links to documents --- */
+/* --- export/FLATID/: its own entries, then links to documents and to directories of components --- */
+
+/* A directory below the model's, whose files follow one another. */
+struct folder {
+	char name[256];
+	uint32_t first;		/* its first file */
+	bool documents, closed;	/* closed: it holds weights that are not safe to load */
+};
 
 struct links {
 	struct tree *t;
@@ -25,25 +32,21 @@ struct links {
 	const char *want;	/* lookup: only this name */
 	struct tree_attr *found;
 	bool own_config;	/* config.json is not a link */
+	struct folder in;
 };
 
-/* Documents beside the weights that loaders look for. Below other directories are those of components. */
-static bool is_linked(const char *name, enum scan_kind kind)
+/* Documents that loaders look for. */
+static bool is_document(enum scan_kind kind)
 {
-	return (kind == SCAN_CONFIG || kind == SCAN_TOKENIZER) && !strchr(name, '/') &&
-	       strcmp(name, "model.safetensors") && strcmp(name, "tensors") && strcmp(name, "delta");
+	return kind == SCAN_CONFIG || kind == SCAN_TOKENIZER;
 }
 
-static int link_row(void *arg, const struct catalog_row *row)
+static int give_link(struct links *l, const char *name, uint32_t n)
 {
-	struct links *l = arg;
 	struct tree_attr a;
-	uint32_t n = (uint32_t)catalog_int(row, 0);
-	const char *name = catalog_text(row, 1, NULL);
 	uint64_t cookie = COOKIE_DYNAMIC | n;
-	if (l->own_config && !strcmp(name, "config.json"))
-		return 0;
-	if (!is_linked(name, (enum scan_kind)catalog_int(row, 3)) ||
+	if (!strcmp(name, "model.safetensors") || !strcmp(name, "tensors") || !strcmp(name, "delta") ||
+	    (l->own_config && !strcmp(name, "config.json")) ||
 	    (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
 		return 0;
 	int r = node_attr(l->t, l->v, (struct node){.kind = KIND_EXPORT_LINK, .x = n, .model = l->model}, &a);
@@ -53,12 +56,56 @@ static int link_row(void *arg, const struct catalog_row *row)
 	return 1;
 }
 
+/* Components (1_Pooling, scheduler, tokenizer, unet) are linked whole where no loader would find a pickle in them. */
+static int end_folder(struct links *l)
+{
+	struct folder f = l->in;
+	l->in = (struct folder){0};
+	return *f.name && f.documents && !f.closed ? give_link(l, f.name, f.first) : 0;
+}
+
+static void add_to_folder(struct folder *f, const char *file, enum scan_kind kind)
+{
+	size_t n = strlen(file);
+	f->documents |= is_document(kind);
+	f->closed |= (kind == SCAN_WEIGHTS || kind == SCAN_WEIGHTS_ALSO) &&
+		     (n < 12 || strcmp(file + n - 12, ".safetensors") != 0);
+}
+
+static int link_row(void *arg, const struct catalog_row *row)
+{
+	struct links *l = arg;
+	uint32_t n = (uint32_t)catalog_int(row, 0);
+	const char *name = catalog_text(row, 1, NULL), *slash = strchr(name, '/');
+	enum scan_kind kind = (enum scan_kind)catalog_int(row, 3);
+	size_t len = slash ? (size_t)(slash - name) : 0;
+	if (len >= sizeof l->in.name)
+		return 0;
+	if (!slash || strncmp(l->in.name, name, len) || l->in.name[len]) {
+		int r = end_folder(l);
+		if (r)
+			return r;
+		l->in.first = n;
+		memcpy(l->in.name, name, len);
+	}
+	if (!slash)
+		return is_document(kind) ? give_link(l, name, n) : 0;
+	add_to_folder(&l->in, name, kind);
+	return 0;
+}
+
+static int each_link(struct links *l)
+{
+	int r = catalog_each(tree_catalog(l->t), Q_FILES, NULL, link_row, l, "i", (int64_t)l->model);
+	return r ? r : end_folder(l);
+}
+
 int list_export_model(struct tree *t, struct view *v, struct node dir, uint64_t cookie, tree_fill fill, void *arg)
 {
 	struct links l = {.t = t, .v = v, .model = dir.model, .cookie = cookie, .fill = fill, .arg = arg,
 			  .own_config = has_export_config(t, view_by_id(v, dir.model))};
 	int r = list_static(t, v, dir, cookie, fill, arg);
-	return r ? r : catalog_each(tree_catalog(t), Q_FILES, NULL, link_row, &l, "i", (int64_t)dir.model);
+	return r ? r : each_link(&l);
 }
 
 int lookup_export_model(struct tree *t, struct view *v, struct node dir, const char *name, struct tree_attr *a)
@@ -68,7 +115,7 @@ int lookup_export_model(struct tree *t, struct view *v, struct node dir, const c
 	int r = lookup_static(t, v, dir, name, a);
 	if (r != -ENOENT)
 		return r;
-	r = catalog_each(tree_catalog(t), Q_FILES, NULL, link_row, &l, "i", (int64_t)dir.model);
+	r = each_link(&l);
 	return r == 1 ? 0 : r < 0 ? r : -ENOENT;
 }
 
@@ -88,9 +135,31 @@ int target_export_file(struct tree *t, struct view *v, struct node n, struct buf
 		return r;
 	if (catalog_each(tree_catalog(t), Q_FILE, NULL, name_row, &name, "ii", (int64_t)n.model, (int64_t)n.x) != 1)
 		return -ESTALE;
+	if (name.failed)
+		return -ENOMEM;
 	buf_str(out, "/files/");
-	buf_add(out, name.data, name.len);
-	return name.failed ? -ENOMEM : 0;
+	buf_add(out, name.data, strcspn(name.data, "/"));	/* of a file below: the directory */
+	return 0;
+}
+
+static int adapter_row(void *arg, const struct catalog_row *row)
+{
+	(void)arg;
+	return catalog_int(row, 3) == SCAN_WEIGHTS && !strncmp(catalog_text(row, 1, NULL), "adapter_model", 13);
+}
+
+/* PEFT looks for adapter_model.safetensors beside adapter_config.json. */
+bool has_export_adapter(struct tree *t, const struct view_model *m)
+{
+	return m && (m->flags & VIEW_ADAPTER) &&
+	       catalog_each(tree_catalog(t), Q_FILES, NULL, adapter_row, NULL, "i", (int64_t)m->id) == 1;
+}
+
+int target_export_adapter(struct tree *t, struct view *v, struct node n, struct buf *out)
+{
+	(void)t, (void)v, (void)n;
+	buf_str(out, "model.safetensors");
+	return 0;
 }
 
 /* Known when the model was looked into; until then -EAGAIN, and -ENOENT where there is nothing to export. */

@@ -164,6 +164,9 @@ ROW(LAKE_SVG, "lake/graph.svg", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 4 <<
     .applies = has_graphviz)
 ROW(LAKE_JSON, "lake/graph.json", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE, 0, 0, .render = render_lake_json,
 	.guess = guess_lake)
+/* at the end: contents are kept under the numbers of the rows */
+ROW(EXPORT_ADAPTER, "export/FLATID/adapter_model.safetensors", EXPORT_MODEL, ROW_LINK | M, VIEW_WEIGHTS | VIEW_ADAPTER,
+    0, .target = target_export_adapter, .applies = has_export_adapter)
 
 #undef M
 #undef T

@@ -20,15 +20,9 @@ struct fixture {
 	struct tree *t;
 };
 
-static int setup(void **state)
+static void open_lake(struct fixture *f)
 {
-	struct fixture *f = calloc(1, sizeof *f);
-	const char *source = getenv("TARN_SOURCE");
 	char catalog[80];
-	strcpy(f->dir, "/tmp/tarn-products-XXXXXX");
-	if (!mkdtemp(f->dir))
-		return -1;
-	snprintf(f->lake, sizeof f->lake, "%s/tests/data/lake", source ? source : ".");
 	snprintf(catalog, sizeof catalog, "%s/catalog.db", f->dir);
 	const char *lakes[] = {f->lake};
 	struct index_options o = {.lakes = lakes, .n_lakes = 1, .catalog = catalog, .jobs = 2};
@@ -37,17 +31,32 @@ static int setup(void **state)
 	if (index_open(&f->ix, &o, &e) < 0 || index_run(f->ix, NULL, NULL, NULL, &e) < 0 ||
 	    tree_new(&f->t, f->ix, &to, &e) < 0)
 		fail_msg("%s", e.msg);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	const char *source = getenv("TARN_SOURCE");
+	strcpy(f->dir, "/tmp/tarn-products-XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	snprintf(f->lake, sizeof f->lake, "%s/tests/data/lake", source ? source : ".");
+	open_lake(f);
 	*state = f;
 	return 0;
 }
 
-static int teardown(void **state)
+static void close_lake(struct fixture *f)
 {
-	struct fixture *f = *state;
 	tree_free(f->t);
 	index_close(f->ix);
 	remove_tree(f->dir);
-	free(f);
+}
+
+static int teardown(void **state)
+{
+	close_lake(*state);
+	free(*state);
 	return 0;
 }
 
@@ -238,6 +247,83 @@ static void test_delta(void **state)
 	free(gd);
 }
 
+/* --- export/ as the repository that loaders look into --- */
+
+static void expect_link(struct fixture *f, const char *path, const char *want)
+{
+	struct tree_attr a;
+	struct err e = ERR_INIT;
+	struct buf target = {0};
+	if (tree_wait_path(f->t, path, &a, &e) < 0 || tree_readlink(f->t, a.ino, &target) < 0)
+		fail_msg("%s: no link", path);
+	assert_string_equal(target.data, want);
+	buf_release(&target);
+}
+
+static int count_name(void *arg, const char *name, const struct tree_attr *a, uint64_t cookie)
+{
+	(void)a, (void)cookie;
+	buf_printf(arg, "%s ", name);
+	return 0;
+}
+
+static void expect_names(struct fixture *f, const char *path, const char *want)
+{
+	struct tree_attr a;
+	struct err e = ERR_INIT;
+	struct buf names = {0};
+	assert_int_equal(tree_wait_path(f->t, path, &a, &e), 0);
+	assert_int_equal(tree_wait_list(f->t, a.ino, count_name, &names, &e), 0);
+	assert_string_equal(names.data, want);
+	buf_release(&names);
+}
+
+static void put(const struct fixture *f, const char *name, const char *data, size_t n)
+{
+	char path[700];
+	snprintf(path, sizeof path, "%s/%s", f->lake, name);
+	for (char *s = path + strlen(f->dir) + 1; (s = strchr(s, '/')); *s++ = '/') {
+		*s = 0;
+		mkdir(path, 0755);
+	}
+	FILE *file = fopen(path, "w");
+	assert_true(file && fwrite(data, 1, n, file) == n && !fclose(file));
+}
+
+/* Components are linked whole, but for those that hold a pickle; PEFT finds its adapter. */
+static void test_export_repository(void **state)
+{
+	static const char weights[] = "\x40\0\0\0\0\0\0\0"
+				      "{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
+				      "                \0\0\200?";
+	static const char index[] = "{\"_class_name\":\"P\",\"unet\":[\"diffusers\",\"U\"],"
+				    "\"vae\":[\"diffusers\",\"V\"]}";
+	struct fixture f = {.dir = "/tmp/tarn-products-XXXXXX"};
+	struct tree_attr a;
+	struct err e = ERR_INIT;
+	assert_non_null(mkdtemp(f.dir));
+	snprintf(f.lake, sizeof f.lake, "%s/lake", f.dir);
+	put(&f, "p/model_index.json", index, strlen(index));
+	put(&f, "p/scheduler/scheduler_config.json", "{}", 2);
+	put(&f, "p/tokenizer/vocab.json", "{}", 2);
+	put(&f, "p/unet/config.json", "{}", 2);
+	put(&f, "p/unet/diffusion_pytorch_model.safetensors", weights, sizeof weights - 1);
+	put(&f, "p/vae/config.json", "{}", 2);
+	put(&f, "p/vae/diffusion_pytorch_model.bin", "\200\2}.", 4);
+	open_lake(&f);
+	expect_names(&f, "export/p", "model.safetensors tensors delta model_index.json scheduler tokenizer unet ");
+	expect_link(&f, "export/p/unet", "../../models/p/files/unet");
+	expect_link(&f, "export/p/scheduler", "../../models/p/files/scheduler");
+	assert_int_equal(tree_wait_path(f.t, "export/p/vae", &a, &e), -ENOENT);
+	close_lake(&f);
+	expect_link(*state, "export/mlbench-eu--hemlock/adapter_model.safetensors", "model.safetensors");
+	expect_link(*state, "export/mlbench-eu--hemlock/adapter_config.json",
+		    "../../models/mlbench-eu/hemlock/files/adapter_config.json");
+	struct fixture *own = *state;
+	static const char none[] = "export/tiny-stacks--sextant/adapter_model.safetensors";
+	assert_int_equal(tree_wait_path(own->t, none, &a, &e), -ENOENT);
+}
+
 static void test_diff(void **state)
 {
 	struct fixture *f = *state;
@@ -300,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_export_identity),
 		cmocka_unit_test(test_export_gguf),
 		cmocka_unit_test(test_export_tensors),
+		cmocka_unit_test(test_export_repository),
 		cmocka_unit_test(test_delta),
 		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_exact),
