@@ -35,16 +35,20 @@ static double low_cosine(const struct fam *f, const struct step_basis *b, uint32
 	return s.values && s.ratio > 0 ? s.share / s.ratio : NAN;
 }
 
-bool open_ancestor(const struct fam *f, uint32_t p, double *shared)
+bool open_ancestor(const struct fam *f, const struct looks *l, uint32_t p, double *shared)
 {
 	uint32_t x[CHILDREN];
 	double pair[CHILDREN * CHILDREN], length;
 	size_t n = children_of(f, p, x), pairs = 0;
-	struct step_basis *b[CHILDREN] = {0};
+	struct step_basis *own[CHILDREN] = {0};
+	const struct step_basis *b[CHILDREN] = {0};
 	cleanup_free bool *without = mem_array(f->v.slots + 1, sizeof *without);
 	*shared = NAN;
-	for (size_t i = 0; i < n && n > 1; i++)
-		b[i] = step_basis_new(f, p, x[i], MATRIX_MAX);
+	for (size_t i = 0; i < n && n > 1; i++) {
+		b[i] = looks_basis(l, p, x[i], MATRIX_MAX);
+		if (!b[i])
+			b[i] = own[i] = step_basis_new(f, p, x[i], MATRIX_MAX);
+	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < i && without && b[i] && b[k]; k++) {
 			double low = fmin(low_cosine(f, b[i], x[k]), low_cosine(f, b[k], x[i]));
@@ -53,7 +57,7 @@ bool open_ancestor(const struct fam *f, uint32_t p, double *shared)
 				pair[pairs++] = fmin(low, low - by_drift * fmax(all, 0) + allowed);
 		}
 	for (size_t i = 0; i < n; i++)
-		step_basis_free(b[i]);
+		step_basis_free(own[i]);
 	*shared = median_of(pair, pairs);
 	return *shared > (pairs > 1 ? shared_by_many : shared_by_two);
 }

@@ -6,6 +6,7 @@
  * common ancestor is not in the lake, or, where the clock hardly tells the two apart, the child.
  */
 #include "core/analysis/lineage_internal.h"
+#include "core/analysis/looks.h"
 
 enum open {
 	OPEN_NOT,
@@ -25,9 +26,10 @@ struct first {
  * Is p, the first of its tree, a sibling of its trained children? Then the steps from p to all of them share p's own, noise and
  * all. Children of a true parent share a drift: next to nothing of it stands in the lower half of the spectrum when their
  * data differ; on the same data it is large there too, but much larger over everything. *shared: cosine of two steps in
- * the lower half, less what drift explains; the median over pairs of children (NAN: fewer than two).
+ * the lower half, less what drift explains; the median over pairs of children (NAN: fewer than two). l: bases that
+ * were kept.
  */
-bool open_ancestor(const struct fam *f, uint32_t p, double *shared);
+bool open_ancestor(const struct fam *f, const struct looks *l, uint32_t p, double *shared);
 
 /* What is open between y and the p that it hangs below, which the clock calls earlier as surely as told. */
 enum open open_between(const struct fam *f, uint32_t p, uint32_t y, const struct first *of_p, double sure);

@@ -455,6 +455,7 @@ struct listing {
 	struct shortlist *list;
 	struct update *update;
 	struct first *first;
+	const struct looks *looks;
 };
 
 static int list_job(void *arg, size_t i)
@@ -478,7 +479,7 @@ static int first_job(void *arg, size_t m)
 	const struct node *n = &j->f->node[m];
 	struct first *first = &j->first[m];
 	first->is = n->state == NODE_TRUNK && n->parent == UINT32_MAX;
-	first->sibling = first->is && open_ancestor(j->f, (uint32_t)m, &first->shared);
+	first->sibling = first->is && open_ancestor(j->f, j->looks, (uint32_t)m, &first->shared);
 	return cancel_asked(j->f->cancel) ? -ECANCELED : 0;
 }
 
@@ -493,7 +494,7 @@ int tree_find(struct fam *f, struct err *e)
 	if (!t || !pl || !list || !update || !first || tree_init(&tree, f))
 		return -ENOMEM;
 	size_t n = trunk_in_order(f, t);
-	struct listing job = {f, t, list, NULL, first};
+	struct listing job = {f, t, list, NULL, first, tree.looks};
 	int rc = pool_for(fam_threads(f), n, list_job, &job);
 	/* again, knowing all the others, so that the order no longer counts */
 	for (size_t i = 0; i < ROUNDS * n && !rc; i++) {

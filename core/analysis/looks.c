@@ -52,6 +52,17 @@ static const struct between *known(const struct looks *l, uint32_t p, uint32_t x
 	return NULL;
 }
 
+static size_t side_of(const struct fam *f)
+{
+	return f->large ? SIDE_FEW : MATRIX_MAX;
+}
+
+const struct step_basis *looks_basis(const struct looks *l, uint32_t p, uint32_t x, size_t side)
+{
+	const struct step_basis *b = l->basis[x];
+	return b && step_basis_from(b) == p && side == side_of(l->f) ? b : NULL;
+}
+
 struct asked {
 	struct looks *l;
 	uint32_t p, y, near, x[AT_ONCE];	/* all x differ: each its own basis */
@@ -70,7 +81,7 @@ static int look(void *arg, size_t i)
 		*kept = NULL;
 	}
 	struct step_basis *b = keep ? *kept : NULL;
-	b = b ? b : step_basis_new(f, a->p, x, f->large ? SIDE_FEW : MATRIX_MAX);
+	b = b ? b : step_basis_new(f, a->p, x, side_of(f));
 	if (!b)
 		return 0;
 	a->is[i] = step_between(f, b, a->y, a->near);

@@ -15,4 +15,7 @@ void looks_free(struct looks *l);
  * of x whose parent is p are kept. */
 void looks_at(struct looks *l, uint32_t p, const uint32_t *x, size_t k, uint32_t y, uint32_t near, struct between *out);
 
+/* The kept basis of the step from p to x over blocks of `side`; NULL: there is none. l's own. */
+const struct step_basis *looks_basis(const struct looks *l, uint32_t p, uint32_t x, size_t side);
+
 #endif

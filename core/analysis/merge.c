@@ -388,9 +388,8 @@ static int search_job(void *arg, size_t y)
 	int rc = 0;
 	if (!j->sparse) {
 		rc = search(j->f, j->x, y, j->merged, &m, &found);
-	} else {	/* originals explain more than what was mixed of them; a mixture may be an expert all the same */
-		rc = j->merged ? merge_sparse(j->f, j->x, y, j->merged, &m) : 0;
-		rc = rc ? rc : merge_sparse(j->f, j->x, y, NULL, &m);
+	} else {
+		rc = merge_sparse(j->f, j->x, y, j->merged, &m);
 		found = rc > 0;
 		rc = MIN(rc, 0);
 	}

@@ -62,7 +62,8 @@ bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_ta
 double merge_slerp(const struct fam *f, const struct mix *x, const struct merge_target *t, size_t a, size_t b,
 		   double *share);
 
-/* 1 and *out when y is one, 0 when not, -ENOMEM. without (NULL: none): members of the mix that are no experts. */
-int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool *without, struct merge *out);
+/* 1 and *out when y is one, 0 when not, -ENOMEM. mixed (NULL: none): members of the mix that are mixtures themselves; they are
+ * experts only where nothing explains y without them. */
+int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool *mixed, struct merge *out);
 
 #endif

@@ -11,8 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { BASES = 4, BINS = 240, EXPERTS = 4, SCREEN = 4, BLOCK = 256 };
+enum { BASES = 4, BINS = 240, EXPERTS = 4, SCREEN = 4, RUN = 64, BLOCK = 256 };
 static const double top_ratio = 3.0, need = 0.85, sharp = 24;	/* steps that a difference must span for its ratio to be sharp */
+
+struct peak { double at, share; size_t n; };
 
 struct sparse {
 	const struct fam *f;
@@ -25,6 +27,7 @@ struct sparse {
 	bool ties;			/* all of one k, the survivors' mean; else sums */
 	double w[EXPERTS];		/* TIES: weights relative to the first's; 0: not known */
 	uint8_t *told;			/* values explained */
+	struct peak *first;		/* of each of the mix beside this base, when nothing is told yet; n SIZE_MAX: not looked for */
 };
 
 static double value(const struct mix *m, size_t i, size_t e) { return m->x[i * m->len + e]; }
@@ -34,8 +37,6 @@ static double step(const struct sparse *s, size_t e)
 {
 	return s->m->ulp[s->y * s->m->len + e];
 }
-
-struct peak { double at, share; size_t n; };
 
 /* The sharpest peak over values of [0.04, top_ratio]; share: of all n. */
 static struct peak find_peak(const float *ratio, size_t n)
@@ -85,16 +86,24 @@ static struct peak find_peak(const float *ratio, size_t n)
 	return best;
 }
 
-/* Ratios (y - b) / (x - b) over every stride-th value not yet told; out holds up to len. */
+/* Ratios (y - b) / (x - b) of values not yet told, of every stride-th run of RUN; out holds up to len. */
 static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out)
 {
 	size_t n = 0, len = s->m->len;
 	const float *yv = s->m->x + s->y * len, *bv = s->m->x + s->base * len, *xv = s->m->x + x * len,
 		    *ulp = s->m->ulp + s->y * len;
-	for (size_t e = 0; e < len; e += stride) {
-		float d = xv[e] - bv[e];
-		out[n] = (yv[e] - bv[e]) / d;
-		n += !(s->told[e] || fabsf(d) < (float)sharp * ulp[e] || d == 0);
+	for (size_t at = 0; at < len; at += RUN * stride) {
+		size_t run = MIN(len - at, (size_t)RUN);
+		float r[RUN], d[RUN];
+		for (size_t k = 0; k < run; k++) {
+			d[k] = xv[at + k] - bv[at + k];
+			r[k] = (yv[at + k] - bv[at + k]) / d[k];
+			d[k] = fabsf(d[k]) < (float)sharp * ulp[at + k] ? 0 : d[k];
+		}
+		for (size_t k = 0; k < run; k++) {
+			out[n] = r[k];
+			n += !(s->told[at + k] || d[k] == 0);
+		}
 	}
 	return n;
 }
@@ -105,13 +114,11 @@ static bool is_sum(const struct sparse *s, size_t e, double b, double sum)
 	return fabs(value(s->m, s->y, e) - b - sum) <= 1.01 * step(s, e) + 1e-12 + 0.004 * fabs(sum);
 }
 
-/* Is the value at e one that the experts so far can make? TIES: k times the weighted mean of those that survive and
+/* Is the value at e, not the base's own, one that the experts so far can make? TIES: k times the weighted mean of those that survive and
  * agree in sign; DARE: the sum of k d over those that survive. */
 static bool explained(const struct sparse *s, size_t e)
 {
 	double b = value(s->m, s->base, e), d[EXPERTS];
-	if (is_sum(s, e, b, 0))
-		return true;
 	for (size_t i = 0; i < s->n; i++)
 		d[i] = value(s->m, s->x[i], e) - b;
 	for (unsigned set = 1; set < 1u << s->n; set++) {
@@ -135,12 +142,16 @@ static bool explained(const struct sparse *s, size_t e)
 
 static double coverage(struct sparse *s)
 {
-	size_t told = 0;
-	for (size_t e = 0; e < s->m->len; e++) {
-		s->told[e] = explained(s, e);
-		told += s->told[e];
-	}
-	return (double)told / (double)s->m->len;
+	size_t told = 0, len = s->m->len;
+	const float *y = s->m->x + s->y * len, *b = s->m->x + s->base * len, *ulp = s->m->ulp + s->y * len;
+	uint8_t *restrict is = s->told;
+	for (size_t e = 0; e < len; e++)	/* the base's own: is_sum of 0 */
+		is[e] = fabs((double)y[e] - b[e]) <= 1.01 * (double)ulp[e] + 1e-12;
+	for (size_t e = 0; e < len && s->n; e++)
+		is[e] = is[e] || explained(s, e);
+	for (size_t e = 0; e < len; e++)
+		told += is[e];
+	return (double)told / (double)len;
 }
 
 /* The certificate: of the values that are not the base's, the share that the experts explain. Nothing where they are few: then
@@ -199,6 +210,19 @@ static double find_weight(struct sparse *s, float *buf)
 	return told;
 }
 
+static struct peak peak_of(const struct sparse *s, size_t x, float *buf)
+{
+	struct peak *known = s->n ? NULL : &s->first[x];
+	if (known && known->n != SIZE_MAX)
+		return *known;
+	struct peak p = find_peak(buf, ratios(s, x, SCREEN, buf));	/* most show none in a quarter of the values */
+	if (p.share > 0.02)
+		p = find_peak(buf, ratios(s, x, 1, buf));
+	if (known)
+		*known = p;
+	return p;
+}
+
 /* The expert with the sharpest peak among those not taken yet; share 0: none. */
 static struct peak next_expert(const struct sparse *s, float *buf, size_t *who)
 {
@@ -209,9 +233,7 @@ static struct peak next_expert(const struct sparse *s, float *buf, size_t *who)
 			used = used || s->x[i] == x;
 		if (used)
 			continue;
-		struct peak p = find_peak(buf, ratios(s, x, SCREEN, buf));	/* most show none in a quarter of the values */
-		if (p.share > 0.02)
-			p = find_peak(buf, ratios(s, x, 1, buf));
+		struct peak p = peak_of(s, x, buf);
 		if (s->ties && s->n && fabs(p.at - s->k[0]) > 0.005 * s->k[0])
 			continue;
 		if (p.share * (double)p.n > best.share * (double)best.n) {
@@ -293,20 +315,18 @@ static void describe(const struct sparse *s, double told, struct merge *out)
 	out->weight[s->n] = NAN;
 }
 
-int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool *without, struct merge *out)
+/* The one that shares most first; three experts may stand before the base; more experts explain more, also from a wrong
+ * base. Where a member is a mixture itself, what it was mixed of explains more: `mixed` are no experts then. */
+static bool found_among(struct sparse *any, const size_t *base, const double *score, size_t n, const bool *mixed,
+			struct peak *first, float *buf, struct merge *out)
 {
-	cleanup_free float *buf = mem_array(m->len + 1, sizeof *buf);
-	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
-	if (!buf || !told)
-		return -ENOMEM;
-	double score[BASES];
-	size_t b[BASES], n = bases(m, y, b, score);
-	/* the one that shares most first; three experts may stand before the base; more experts explain more, also from a
-	 * wrong base */
 	for (size_t i = 0; i < n; i++) {
 		if (score[i] > 0.9)		/* of the rest, a tenth at least must be there for the certificate */
 			continue;
-		struct sparse s = {.f = f, .m = m, .y = y, .base = b[i], .without = without, .told = told}, ties = s;
+		any->base = base[i];
+		any->without = mixed;
+		any->first = first + i * any->m->n;
+		struct sparse s = *any, ties = s;
 		double got = add_experts(&s, buf), as_ties = 0;
 		ties.ties = true;
 		ties.n = s.n > 0;		/* the first is the same */
@@ -317,8 +337,24 @@ int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool 
 			as_ties = add_experts(&ties, buf);
 		if (fmax(got, as_ties) > need) {
 			describe(as_ties > got ? &ties : &s, fmax(got, as_ties), out);
-			return 1;
+			return true;
 		}
 	}
-	return 0;
+	return false;
+}
+
+int merge_sparse(const struct fam *f, const struct mix *m, size_t y, const bool *mixed, struct merge *out)
+{
+	cleanup_free float *buf = mem_array(m->len + 1, sizeof *buf);
+	cleanup_free uint8_t *told = mem_array(m->len + 1, 1);
+	cleanup_free struct peak *first = mem_array(m->n * BASES, sizeof *first);
+	if (!buf || !told || !first)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n * BASES; i++)
+		first[i].n = SIZE_MAX;
+	double score[BASES];
+	size_t b[BASES], n = bases(m, y, b, score);
+	struct sparse s = {.f = f, .m = m, .y = y, .told = told};
+	return (mixed && found_among(&s, b, score, n, mixed, first, buf, out)) ||
+	       found_among(&s, b, score, n, NULL, first, buf, out);
 }
