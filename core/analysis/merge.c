@@ -198,7 +198,7 @@ static bool try_sets(const struct fam *f, const struct mix *x, const struct merg
 		double ratio;
 		size_t used;
 		if (s.rss > 6 * limit * x->floor[y] || !merge_refit(f, x, t, s.m, s.n, s.w, &ratio, &used) ||
-		    !plausible(&s) || ratio > limit || ratio < 0.2)
+		    !plausible(&s) || ratio > limit || ratio < MERGE_LEAST)
 			continue;
 		struct merge c;
 		accept_set(x, y, &s, ratio, used, &c);
@@ -224,7 +224,7 @@ static bool try_slerp(const struct fam *f, const struct mix *x, const struct mer
 		if (s->w[0] < least_weight || s->w[1] < least_weight)
 			continue;
 		double ratio = merge_slerp(f, x, t, s->m[0], s->m[1], &share);
-		if (ratio > t->limit || ratio < 0.2 || !(share > least_weight && share < 1 - least_weight) ||
+		if (ratio > t->limit || ratio < MERGE_LEAST || !(share > least_weight && share < 1 - least_weight) ||
 		    (found && ratio >= m->ratio))
 			continue;
 		accept_set(x, t->y, s, ratio, x->len, m);

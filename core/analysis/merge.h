@@ -10,6 +10,9 @@ enum { MERGE_PARENTS = 6, MERGE_SAMPLE = 12288, MERGE_NEAR = 48 };
 
 enum merge_kind { MERGE_LINEAR, MERGE_SLERP, MERGE_TASK, MERGE_TIES, MERGE_DARE };
 
+/* Less residual over rounding than this: a copy, no sum. */
+#define MERGE_LEAST 0.2
+
 struct merge {
 	enum merge_kind kind;
 	uint32_t child;			/* members */
@@ -53,7 +56,7 @@ void merge_target(struct merge_target *t, const struct fam *f, const struct mix 
 
 /* Affine least squares of y by the models m[0..n) of the mix, over every sampled value whose rounding is a quarter of
  * their distance or less: weights w, the residual over the rounding, and how many values count. False when they are too
- * few, when m is dependent, or when the residual is beyond the limit. */
+ * few, when m is dependent, or when the residual is beyond the limit or far below MERGE_LEAST. */
 bool merge_refit(const struct fam *f, const struct mix *x, const struct merge_target *t, const uint32_t *m, size_t n,
 		 double *w, double *ratio, size_t *used);
 

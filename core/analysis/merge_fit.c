@@ -104,8 +104,15 @@ static double left(const struct fit *s)
 	return rss;
 }
 
+/* So much less is left than rounding alone would leave that y is no sum but a copy? Asked of 64 blocks and more, and where
+ * the products are exact enough to tell. */
+static bool is_copy(const struct fit *s, size_t blocks, double rest)
+{
+	return blocks >= 64 && rest < MERGE_LEAST / 2 * s->floor && s->floor > 1e-9 * s->yy;
+}
+
 /* Once over all values: the products, or the residual. Of the products no more than shows that the residual will be
- * above `most`: then false. */
+ * above `most` or next to nothing: then false. */
 static bool go_over(const struct fam *f, const struct mix *x, size_t y, const uint32_t *m, struct fit *s, double most,
 		    double *rss)
 {
@@ -126,8 +133,9 @@ static bool go_over(const struct fam *f, const struct mix *x, size_t y, const ui
 				add_products(s, &b, len);
 			if (rss || ++blocks < look)
 				continue;
-			look *= 2;
-			if (left(s) > most + 1e-9 * s->yy)
+			look += look / 2;
+			double rest = left(s);
+			if (rest > most + 1e-9 * s->yy || is_copy(s, blocks, rest))
 				return false;
 		}
 	}
