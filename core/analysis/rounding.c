@@ -29,7 +29,7 @@ double dtype_ulp(float v, enum dtype d)
 	return ulp_at((int)ulp_exponent(v) - 127, d);
 }
 
-float dtype_round(float v, enum dtype d)
+float rounding_slow(float v, enum dtype d)
 {
 	switch (d) {
 	case DTYPE_BF16: return bf16_to_f32(f32_to_bf16(v));

@@ -5,8 +5,18 @@
 
 /* The size of the last place of v in the type it is stored in; relative to blocks for quantised types it is 0. */
 double dtype_ulp(float v, enum dtype d);
+float rounding_slow(float v, enum dtype d);	/* dtype_round of any value */
+
 /* v as it would be after a cast to d (types without a known rounding: v itself). */
-float dtype_round(float v, enum dtype d);
+static inline float dtype_round(float v, enum dtype d)
+{
+	union { float f; uint32_t u; } x = {.f = v};
+	uint32_t mag = x.u & 0x7fffffff;
+	if (d != DTYPE_F16 || mag < 0x38800000 || mag >= 0x477fe000)
+		return rounding_slow(v, d);
+	x.u = (x.u + 0xfff + (x.u >> 13 & 1)) & ~0x1fffu;	/* from 2^-14 to 65504: ten bits of the mantissa, ties to even */
+	return x.f;
+}
 
 /* dtype_ulp of many values of one type: it depends on the exponent alone. */
 struct ulp_table { enum dtype type; float of[256]; };

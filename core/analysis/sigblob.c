@@ -5,6 +5,7 @@
  */
 #include "core/analysis/sigblob.h"
 
+#include "core/analysis/rounding.h"
 #include "core/analysis/sample.h"
 
 
@@ -55,7 +56,7 @@ static int storage_of(const float *v, size_t n)
 	bool bf16 = true, f16 = true;
 	for (size_t i = 0; i < n && (bf16 || f16); i++) {
 		bf16 = bf16 && !(bits(v[i]) & 0xffff);
-		f16 = f16 && bits(f16_to_f32(f32_to_f16(v[i]))) == bits(v[i]);
+		f16 = f16 && bits(dtype_round(v[i], DTYPE_F16)) == bits(v[i]);
 	}
 	return bf16 ? AS_BF16 : f16 ? AS_F16 : AS_F32;
 }

@@ -2,7 +2,9 @@
 #include "tests/support/cm.h"
 
 #include "core/analysis/matrix.h"
+#include "core/analysis/rounding.h"
 #include "core/base/hash.h"
+#include "core/base/mem.h"
 
 #include <math.h>
 #include <string.h>
@@ -135,9 +137,29 @@ static void products(void **state)
 	assert_true(t[0] == 14 && t[1] == 32 && t[3] == 77);
 }
 
+/* Rounding to half a precision as the two conversions do it: floats of all kinds, and those around the ends of its range. */
+static void test_round_f16(void **state)
+{
+	static const uint32_t ends[] = {0, 0x33000000, 0x387fffff, 0x38800000, 0x477fdfff, 0x477fe000, 0x477fefff,
+					0x477ff000, 0x7f800000, 0x7fc01234};
+	(void)state;
+	for (uint64_t i = 0; i < (1ull << 32) / 9973 + COUNT(ends); i++) {
+		uint32_t u = i < COUNT(ends) ? ends[i] : (uint32_t)(i * 9973), got, want;
+		float v, a, b;
+		memcpy(&v, &u, sizeof v);
+		a = dtype_round(v, DTYPE_F16);
+		b = f16_to_f32(f32_to_f16(v));
+		memcpy(&got, &a, sizeof got);
+		memcpy(&want, &b, sizeof want);
+		if (got != want)
+			fail_msg("%08x gives %08x, not %08x", u, got, want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_f16),
 		cmocka_unit_test(eigen_pairs),      cmocka_unit_test(eigen_refuses),
 		cmocka_unit_test(solves),           cmocka_unit_test(spectrum_of_known_rank),
 		cmocka_unit_test(spectra_together), cmocka_unit_test(products),
