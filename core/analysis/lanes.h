@@ -8,6 +8,14 @@
 
 enum { LANES = 8 };
 
+/* A function whose loops are worth wider registers where the machine has them. The same operations in the same order: the same
+ * bits. Sanitizers cannot look into what chooses between the two when the program is loaded. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
 #define LANES_SUM(acc) (((acc)[0] + (acc)[4]) + ((acc)[1] + (acc)[5]) + (((acc)[2] + (acc)[6]) + ((acc)[3] + (acc)[7])))
 
 /* Each defines NAME(x, y, n): the sum of `term` of u = x[i] and v = y[i] in `type`. */

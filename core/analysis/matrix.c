@@ -11,7 +11,7 @@
  * Householder reduction to tridiagonal form: diagonal d, subdiagonal e (e[0] = 0). Only the lower triangle is read,
  * along rows. Reflection i, 1 - v vT / hs[i], leaves its v in row i; hs[i] 0: none; hs may be NULL.
  */
-static void tridiagonalise(double *a, size_t n, double *d, double *e, double *hs)
+WIDE static void tridiagonalise(double *a, size_t n, double *d, double *e, double *hs)
 {
 	for (size_t i = n - 1; i > 0; i--) {
 		double *v = a + i * n, scale = 0, h = 0, p = 0;
@@ -163,7 +163,7 @@ static bool all_finite(const double *a, size_t n)
 }
 
 /* The product of all reflections, transposed, into z: later its rows become the vectors. */
-static void reflect(const double *a, const double *hs, size_t n, double *z)
+WIDE static void reflect(const double *a, const double *hs, size_t n, double *z)
 {
 	for (size_t i = 0; i < n; i++)
 		z[i * n + i] = 1;
@@ -178,7 +178,7 @@ static void reflect(const double *a, const double *hs, size_t n, double *z)
 }
 
 /* One implicit QL sweep between l and m; rows of z are turned with it. */
-static void ql_sweep(double *d, double *e, double *z, size_t n, size_t l, size_t m)
+WIDE static void ql_sweep(double *d, double *e, double *z, size_t n, size_t l, size_t m)
 {
 	double g = (d[l + 1] - d[l]) / (2 * e[l]), r = sqrt(g * g + 1), s = 1, c = 1, p = 0;
 	g = d[m] - d[l] + e[l] / (g + (g >= 0 ? r : -r));
@@ -310,14 +310,14 @@ static inline void add_row(const double *restrict f, const double *restrict b, s
 			out[j] += f[i] * b[i * ld + j];
 }
 
-void matrix_ab(const double *a, const double *b, size_t r, size_t k, size_t c, double *out)
+WIDE void matrix_ab(const double *a, const double *b, size_t r, size_t k, size_t c, double *out)
 {
 	memset(out, 0, r * c * sizeof *out);
 	for (size_t i = 0; i < r; i++)
 		add_row(a + i * k, b, k, c, c, out + i * c);
 }
 
-void matrix_abt(const double *a, const double *b, size_t r, size_t c, double *out)
+WIDE void matrix_abt(const double *a, const double *b, size_t r, size_t c, double *out)
 {
 	double bt[MATRIX_MAX * MATRIX_MAX];
 	for (size_t i = 0; i < r; i++)

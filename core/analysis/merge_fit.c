@@ -21,7 +21,7 @@ struct fit {
  * there the sum is exact (most of a merge with a LoRA of the other parent). */
 struct block { size_t n; double z[MERGE_PARENTS][BLOCK], t[BLOCK], u[BLOCK]; };
 
-static void take_block(const struct fit *s, size_t at, size_t len, struct block *out)
+WIDE static void take_block(const struct fit *s, size_t at, size_t len, struct block *out)
 {
 	double use[BLOCK], differ[BLOCK] = {0};
 	const float *y = s->y + at, *o = s->v[s->k] + at;
@@ -45,7 +45,7 @@ static void take_block(const struct fit *s, size_t at, size_t len, struct block 
 	out->n = n;
 }
 
-static void add_products(struct fit *s, const struct block *b, size_t len)
+WIDE static void add_products(struct fit *s, const struct block *b, size_t len)
 {
 	s->n += b->n;
 	s->floor += lanes_dot_double(b->u, b->u, len) / 12;
@@ -58,7 +58,7 @@ static void add_products(struct fit *s, const struct block *b, size_t len)
 }
 
 /* With the solution in s->b. */
-static double residual(const struct fit *s, const struct block *b, size_t len)
+WIDE static double residual(const struct fit *s, const struct block *b, size_t len)
 {
 	double r[BLOCK];
 	memcpy(r, b->t, len * sizeof *r);

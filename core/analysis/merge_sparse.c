@@ -87,7 +87,7 @@ static struct peak find_peak(const float *ratio, size_t n)
 }
 
 /* Ratios (y - b) / (x - b) of values not yet told, of every stride-th run of RUN; out holds up to len. */
-static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out)
+WIDE static size_t ratios(const struct sparse *s, size_t x, size_t stride, float *out)
 {
 	size_t n = 0, len = s->m->len;
 	const float *yv = s->m->x + s->y * len, *bv = s->m->x + s->base * len, *xv = s->m->x + x * len,
@@ -140,7 +140,7 @@ static bool explained(const struct sparse *s, size_t e)
 	return false;
 }
 
-static double coverage(struct sparse *s)
+WIDE static double coverage(struct sparse *s)
 {
 	size_t told = 0, len = s->m->len;
 	const float *y = s->m->x + s->y * len, *b = s->m->x + s->base * len, *ulp = s->m->ulp + s->y * len;
