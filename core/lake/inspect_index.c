@@ -62,28 +62,70 @@ static bool describes(const struct looking *l, const char *dir, size_t len, cons
 	return l->out->weights.n_files > 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct tensor *const *)a)->name, (*(const struct tensor *const *)b)->name);
+}
+
+static const struct tensor *find(const struct tensor *const *sorted, size_t n, const char *name)
+{
+	struct tensor key = {.name = name};
+	const struct tensor *want = &key, *const *at = n ? bsearch(&want, sorted, n, sizeof *sorted, by_name) : NULL;
+
+	return at ? *at : NULL;
+}
+
+/* transformers indexes Flax's shards by paths with slashes, Keras's by names one component longer than their datasets'.
+ * *name: as it is in the weights; NULL when memory is short. */
+static const struct tensor *find_as_written(struct looking *l, const struct tensor *const *sorted, const char **name)
+{
+	const struct weights *w = &l->out->weights;
+	const struct tensor *t = find(sorted, w->n_tensors, *name);
+	const char *slash = strchr(*name, '/');
+
+	if (t || !slash)
+		return t;
+	if (!strcmp(w->format->name, "hdf5") && (t = find(sorted, w->n_tensors, slash + 1)))
+		*name = slash + 1;
+	if (strcmp(w->format->name, "msgpack"))
+		return t;
+	char *dotted = arena_strdup(&l->scratch, *name);
+	for (char *s = dotted; s && (s = strchr(s, '/'));)
+		*s = '.';
+	*name = dotted;
+	return dotted ? find(sorted, w->n_tensors, dotted) : NULL;
+}
+
 static int compare_names(struct looking *l, const struct scan_file *file, const struct value *map, struct err *e)
 {
 	const struct weights *w = &l->out->weights;
-	size_t missing = 0, unlisted = 0, n = map->obj.n;
-	const char *first = NULL, *other = NULL;
-	cleanup_free const char **real = mem_array(w->n_tensors + 1, sizeof *real);
+	size_t missing = 0, unlisted = 0, misplaced = 0, n = map->obj.n;
+	size_t len = (size_t)(path_base(file->name) - file->name);
+	const char *first = NULL, *other = NULL, *elsewhere = NULL;
+	cleanup_free const struct tensor **real = mem_array(w->n_tensors + 1, sizeof *real);
 	cleanup_free const char **said = mem_array(n + 1, sizeof *said);
 
 	if (!real || !said)
 		return err_nomem(e);
 	for (size_t i = 0; i < w->n_tensors; i++)
-		real[i] = w->tensors[i].name;
-	for (size_t i = 0; i < n; i++)
+		real[i] = &w->tensors[i];
+	qsort(real, w->n_tensors, sizeof *real, by_name);
+	for (size_t i = 0; i < n; i++) {
+		const char *shard = value_str(&map->obj.items[i].value);
+
 		said[i] = map->obj.items[i].key;
-	qsort(real, w->n_tensors, sizeof *real, by_text);
-	qsort(said, n, sizeof *said, by_text);
-	for (size_t i = 0; i < n; i++)
-		if (!have(real, w->n_tensors, said[i]) && !missing++)
+		const struct tensor *t = find_as_written(l, real, &said[i]);
+		if (!said[i])
+			return err_nomem(e);
+		if (!t && !missing++)
 			first = said[i];
+		if (t && shard && strcmp(w->files[t->file].path + len, shard) && !misplaced++)
+			elsewhere = said[i];
+	}
+	qsort(said, n, sizeof *said, by_text);
 	for (size_t i = 0; i < w->n_tensors; i++)
-		if (!have(said, n, real[i]) && !unlisted++)
-			other = real[i];
+		if (!have(said, n, w->tensors[i].name) && !unlisted++)
+			other = w->tensors[i].name;
 	if (missing)
 		facts_problem(&l->out->facts, file->name, "index mismatch",
 			      "%zu tensors it lists are in no shard: %.200s%s", missing, first,
@@ -92,6 +134,10 @@ static int compare_names(struct looking *l, const struct scan_file *file, const 
 		facts_problem(&l->out->facts, file->name, "index mismatch",
 			      "%zu tensors of the shards are not listed: %.200s%s", unlisted, other,
 			      unlisted > 1 ? ", …" : "");
+	if (misplaced)
+		facts_problem(&l->out->facts, file->name, "index mismatch",
+			      "%zu tensors are in another shard than it says: %.200s%s", misplaced, elsewhere,
+			      misplaced > 1 ? ", …" : "");
 	return 0;
 }
 

@@ -206,6 +206,36 @@ static void broken_weights(void **state)
 	temp_release(&t);
 }
 
+/* {"m":{NAME: one float32}} as Flax writes it; transformers' index has slashes where the nesting is. */
+static void flax_shards(void **state)
+{
+	static const char x[] = "\201\241m\201\241x\307\21\1\223\221\1\247float32\304\4\0\0\200?";
+	static const char y[] = "\201\241m\201\241y\307\21\1\223\221\1\247float32\304\4\0\0\0@";
+	struct temp t;
+	struct seen s = {0};
+
+	(void)state;
+	temp_init(&t);
+	temp_write(&t, "m/flax_model-00001-of-00002.msgpack", x, sizeof x - 1);
+	temp_write(&t, "m/flax_model-00002-of-00002.msgpack", y, sizeof y - 1);
+	temp_text(&t, "m/flax_model.msgpack.index.json",
+		  "{\"weight_map\":{\"m/x\":\"flax_model-00001-of-00002.msgpack\",\"m/y\":"
+		  "\"flax_model-00002-of-00002.msgpack\"}}");
+	look(&s, &t, "m");
+	is(&s, "tensors", "2");
+	assert_int_equal(s.it.facts.n_problems, 0);
+	done(&s);
+	temp_text(&t, "m/flax_model.msgpack.index.json",
+		  "{\"weight_map\":{\"m/x\":\"flax_model-00001-of-00002.msgpack\",\"m/z\":"
+		  "\"flax_model-00002-of-00002.msgpack\"}}");
+	look(&s, &t, "m");
+	problem(&s, "flax_model.msgpack.index.json", "index mismatch", "m.z");
+	problem(&s, "flax_model.msgpack.index.json", "index mismatch", "m.y");
+	assert_int_equal(s.it.facts.n_problems, 2);
+	done(&s);
+	temp_release(&t);
+}
+
 static void shards(void **state)
 {
 	static const char index[] = "{\"weight_map\":{\"a.weight\":\"model-00001-of-00002.safetensors\",\"b.weight\":"
@@ -224,6 +254,13 @@ static void shards(void **state)
 	problem(&s, "model.safetensors.index.json", "index mismatch", "c.weight");
 	problem(&s, "model.safetensors.index.json", "index mismatch", "d.weight");
 	assert_int_equal(s.it.facts.n_problems, 2);
+	done(&s);
+	temp_text(&t, "m/model.safetensors.index.json",
+		  "{\"weight_map\":{\"a.weight\":\"model-00002-of-00002.safetensors\",\"b.weight\":"
+		  "\"model-00002-of-00002.safetensors\",\"d.weight\":\"model-00001-of-00002.safetensors\"}}");
+	look(&s, &t, "m");
+	problem(&s, "model.safetensors.index.json", "index mismatch", "1 tensors are in another shard than it says: a");
+	assert_int_equal(s.it.facts.n_problems, 1);
 	done(&s);
 	/* a shard that the index lists is not there */
 	temp_text(
@@ -568,6 +605,7 @@ int main(void)
 		cmocka_unit_test(whole),
 		cmocka_unit_test(broken_documents),
 		cmocka_unit_test(broken_weights),
+		cmocka_unit_test(flax_shards),
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),
 		cmocka_unit_test(odd_files),
