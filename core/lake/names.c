@@ -73,7 +73,12 @@ static const struct { const char *name; enum scan_kind kind; } documents[] = {
 	{"spiece.model", SCAN_TOKENIZER}, {"sentencepiece.bpe.model", SCAN_TOKENIZER},
 	{"sentencepiece.model", SCAN_TOKENIZER}, {"tekken.json", SCAN_TOKENIZER},
 	{"chat_template.jinja", SCAN_TOKENIZER}, {"chat_template.json", SCAN_TOKENIZER},
-	{"bpe.codes", SCAN_TOKENIZER}, {"trainer_state.json", SCAN_RESULTS}, {"all_results.json", SCAN_RESULTS},
+	{"bpe.codes", SCAN_TOKENIZER}, {"spm.model", SCAN_TOKENIZER}, {"spm_char.model", SCAN_TOKENIZER},
+	{"ice_text.model", SCAN_TOKENIZER}, {"prophetnet.tokenizer", SCAN_TOKENIZER},
+	{"vocab-src.json", SCAN_TOKENIZER}, {"vocab-tgt.json", SCAN_TOKENIZER}, {"entity_vocab.json", SCAN_TOKENIZER},
+	{"emoji.json", SCAN_TOKENIZER}, {"normalizer.json", SCAN_TOKENIZER},
+	{"video_preprocessor_config.json", SCAN_CONFIG},
+	{"trainer_state.json", SCAN_RESULTS}, {"all_results.json", SCAN_RESULTS},
 	{"eval_results.json", SCAN_RESULTS}, {"train_results.json", SCAN_RESULTS},
 	{"test_results.json", SCAN_RESULTS}, {"predict_results.json", SCAN_RESULTS},
 	{"results.json", SCAN_RESULTS}, {"metrics.json", SCAN_RESULTS}, {"eval.json", SCAN_RESULTS},
@@ -182,7 +187,7 @@ static void document_name(struct name *n, const char *s, size_t len)
 		}
 	if (ends(s, len, ".index.json"))
 		n->kind = SCAN_INDEX;
-	else if (ends(s, len, ".tiktoken"))
+	else if (ends(s, len, ".tiktoken") || ends(s, len, ".spm"))
 		n->kind = SCAN_TOKENIZER;
 	else if (ends(s, len, ".json") && (begins(s, "results_") || ends(s, len, "_results.json")))
 		n->kind = SCAN_RESULTS;

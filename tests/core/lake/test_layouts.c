@@ -130,6 +130,22 @@ static void quantisations(void **state)
 	end(&c);
 }
 
+/* DeBERTa's, Marian's and Whisper's tokenizers, and the processors of video: an export is no repository without them. */
+static void tokenizers(void **state)
+{
+	struct layout_case c = begin();
+	(void)state;
+	temp_files(&c.t, "d/config.json d/model.safetensors d/spm.model m/config.json m/model.safetensors m/source.spm "
+			 "m/target.spm m/vocab.json w/config.json w/model.safetensors w/normalizer.json "
+			 "w/video_preprocessor_config.json");
+	scan_all_ways(&c.s, &c.t, "d m w");
+	assert_text(temp_model(&c.s, "d"), "C:config.json W:model.safetensors T:spm.model");
+	assert_text(temp_model(&c.s, "m"), "C:config.json W:model.safetensors T:source.spm T:target.spm T:vocab.json");
+	assert_text(temp_model(&c.s, "w"),
+		    "C:config.json W:model.safetensors T:normalizer.json C:video_preprocessor_config.json");
+	end(&c);
+}
+
 static void adapters(void **state)
 {
 	struct layout_case c = begin();
@@ -445,6 +461,7 @@ int main(void)
 		cmocka_unit_test(single_files),
 		cmocka_unit_test(the_lake_is_a_model),
 		cmocka_unit_test(quantisations),
+		cmocka_unit_test(tokenizers),
 		cmocka_unit_test(adapters),
 		cmocka_unit_test(hub_cache),
 		cmocka_unit_test(hub_without_refs),
