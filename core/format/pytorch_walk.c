@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEPTH = 64, TELLING = 256 /* bytes of a key that say what it is for */ };
+enum { DEPTH = 64, TELLING = 256 /* bytes of a key that say what it is for */,
+       NAMED = 64 /* buffers that are not saved, of a module */ };
 
 struct found { uint64_t hash; const char *name; const struct pick_tensor *tensor; };
 
@@ -173,17 +174,42 @@ static int walk_member(struct walk *k, const struct pick *key, const struct pick
 	return r;
 }
 
-/* torch.nn.Module: parameters, buffers and children stand in dicts of their own, which names do not mention. */
-static int walk_module(struct walk *k, const struct pick *v, int depth)
+static bool is_one_of(const struct pick *set, const struct pick *key)
 {
-	static const char *const parts[] = {"_parameters", "_buffers", "_modules"};
-	for (size_t i = 0; i < COUNT(parts); i++) {
-		const struct pick *part = pick_get(v, parts[i]);
-		int r = part ? walk_member(k, NULL, part, false, depth) : 0;
+	const char *s = text_of(key);
+	for (size_t i = 0; s && i < set->items.n && i < NAMED; i++) {
+		const char *one = text_of(set->items.at[i]);
+		if (one && !strcmp(one, s))
+			return true;
+	}
+	return false;
+}
+
+/* Of a module's buffers those that its state_dict() has too: the others are computed when it is made. */
+static int walk_buffers(struct walk *k, const struct pick *v, const struct pick *buffers, int depth)
+{
+	const struct pick *left = pick_get(v, "_non_persistent_buffers_set");
+	const struct pick_pairs *d = pairs_of(buffers);
+	if (!d || !left || left->kind != PICK_SET || !left->items.n)
+		return walk_member(k, NULL, buffers, false, depth);
+	pay(k, NULL, buffers);
+	for (size_t i = 0; i < d->n; i++) {
+		int r = is_one_of(left, d->at[i].key) ? 0 : walk_member(k, d->at[i].key, d->at[i].value, true, depth);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* torch.nn.Module: parameters, buffers and children stand in dicts of their own, which names do not mention. */
+static int walk_module(struct walk *k, const struct pick *v, int depth)
+{
+	const struct pick *parameters = pick_get(v, "_parameters"), *buffers = pick_get(v, "_buffers");
+	const struct pick *children = pick_get(v, "_modules");
+	int r = parameters ? walk_member(k, NULL, parameters, false, depth) : 0;
+	if (!r && buffers)
+		r = walk_buffers(k, v, buffers, depth);
+	return !r && children ? walk_member(k, NULL, children, false, depth) : r;
 }
 
 static int walk_items(struct walk *k, const struct pick_items *l, int depth)
