@@ -76,7 +76,8 @@ static bool is_apart(const struct pick *key, const struct pick *v)
 					    "params_ema",
 					    "model_ema",
 					    "state_dict_ema",
-					    "callbacks"};
+					    "callbacks",
+					    "hyper_parameters"};
 	const char *s = text_of(key);
 	if (is_optimizer(v))
 		return true;

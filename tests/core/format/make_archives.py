@@ -121,7 +121,8 @@ class Conjugate:
 
 def checkpoints(small):
     """A loss or an accuracy kept as a tensor, averages beside the weights, compile() around DDP."""
-    files = {"loss-beside.pt": {"model_state_dict": small, "loss": torch.tensor(0.5), "best_acc1": torch.ones(1), "epoch": 2},
+    files = {"loss-beside.pt": {"model_state_dict": small, "loss": torch.tensor(0.5), "best_acc1": torch.ones(1), "epoch": 2,
+                                "hyper_parameters": {"class_weights": torch.ones(3)}},
              "averages-beside.pth": {"params": small, "params_ema": {k: v + 1 for k, v in small.items()}},
              "compiled-ddp.pt": {"_orig_mod.module." + k: v for k, v in small.items()},
              "ddp-compiled.pt": {"module._orig_mod." + k: v for k, v in small.items()},
