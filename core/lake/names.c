@@ -15,7 +15,8 @@ static const struct extension {
 } extensions[] = {
 	{"safetensors", 0}, {"bin", 1, .unsure = true}, {"pt", 1}, {"pth", 1}, {"ckpt", 1}, {"th", 1}, {"pt2", 1},
 	{"gguf", 2}, {"ggml", 2}, {"h5", 3}, {"hdf5", 3}, {"keras", 3}, {"msgpack", 4}, {"npz", 5}, {"onnx", 6},
-	{"jit", 7}, {"torchscript", 7}, {"npy", 8, .weak = true}, {"pkl", 9, .weak = true}, {"pickle", 9, .weak = true},
+	{"jit", 7}, {"torchscript", 7}, {"weights", 7, .unsure = true} /* Darknet's too */, {"npy", 8, .weak = true},
+	{"pkl", 9, .weak = true}, {"pickle", 9, .weak = true},
 };
 
 /* Known containers of weights that tarn does not read. */
@@ -31,7 +32,8 @@ static const struct { const char *ext, *reason; } unread_extensions[] = {
 	{"params", "MXNet is not read"}, {"nemo", "a NeMo archive is not unpacked"},
 	{"mar", "a TorchServe archive is not unpacked"}, {"t7", "Lua Torch is not read"},
 	{"joblib", "joblib's pickles are not read"}, {"litertlm", "LiteRT-LM is not read"}, {"mnn", "MNN is not read"},
-	{"rknn", "RKNN is not read"}, {"dduf", "a DDUF archive is not unpacked"},
+	{"rknn", "RKNN is not read"}, {"pte", "ExecuTorch is not read"}, {"dlc", "Qualcomm's DLC is not read"},
+	{"ftz", "fastText is not read"}, {"dduf", "a DDUF archive is not unpacked"},
 	{"llamafile", "a llamafile is a program: its GGUF is not unpacked"}, {"zip", NULL}, {"tar", NULL},
 	{"tgz", "an archive is not unpacked"}, {"7z", "an archive is not unpacked"},
 	{"rar", "an archive is not unpacked"},

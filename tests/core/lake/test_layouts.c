@@ -408,9 +408,9 @@ static void opaque(void **state)
 	temp_files(&c.t,
 		   "orbax/_CHECKPOINT_METADATA orbax/d/abc orbax/default/model.safetensors dcp/__0_0.distcp "
 		   "meg/iter_1/mp_rank_00/model_optim_rng.pt tf/saved_model.pb tf/variables/variables.index a/x.tflite "
-		   "ck/model.ckpt.data-00000-of-00001 ck/model.ckpt.index");
+		   "ck/model.ckpt.data-00000-of-00001 ck/model.ckpt.index a/x.pte");
 	scan_all_ways(&c.s, &c.t, "");
-	assert_text(temp_unread(&c.s), "a/x.tflite: TensorFlow Lite is not read\n"
+	assert_text(temp_unread(&c.s), "a/x.pte: ExecuTorch is not read\na/x.tflite: TensorFlow Lite is not read\n"
 		    "ck/model.ckpt.data-00000-of-00001: a TensorFlow checkpoint is not read\n"
 		    "dcp/__0_0.distcp: a shard of a PyTorch distributed checkpoint (DCP)\n"
 		    "meg/iter_1/mp_rank_00/model_optim_rng.pt: a Megatron shard\n"
