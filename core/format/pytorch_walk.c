@@ -287,21 +287,28 @@ static bool is_number(const struct pick *v)
 	return v->kind == PICK_TENSOR;
 }
 
-/* The key under which a checkpoint keeps its model: never beside tensors of its own, single numbers excepted. */
+static bool has_own_tensors(const struct pick *v)
+{
+	for (size_t i = 0; i < v->pairs.n; i++) {
+		const struct pick *value = v->pairs.at[i].value;
+		if (value->kind == PICK_TENSOR && !is_number(value) && !is_apart(v->pairs.at[i].key, value))
+			return true;
+	}
+	return false;
+}
+
+/* The key under which a checkpoint keeps its model. What may also be a part of one is no wrapper beside tensors. */
 static const struct pick *wrapper(const struct pick *v, size_t *budget)
 {
 	static const char *const keys[] = {
 		"state_dict", "model_state_dict", "model",          "model_state",    "net",
 		"network",    "module",           "params",         "weights",        "params_ema",
 		"ema",        "model_ema",        "ema_state_dict", "state_dict_ema", "generator"};
+	enum { SURE = 2 };
 	if (v->kind != PICK_DICT)
 		return NULL;
-	for (size_t i = 0; i < v->pairs.n; i++) {
-		const struct pick *value = v->pairs.at[i].value;
-		if (value->kind == PICK_TENSOR && !is_number(value) && !is_apart(v->pairs.at[i].key, value))
-			return NULL;
-	}
-	for (size_t i = 0; i < COUNT(keys); i++) {
+	size_t n = has_own_tensors(v) ? SURE : COUNT(keys);
+	for (size_t i = 0; i < n; i++) {
 		const struct pick *inner = pick_get(v, keys[i]);
 		if (inner && has_tensors(inner, 0, budget))
 			return inner;
