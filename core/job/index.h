@@ -16,6 +16,7 @@
 struct catalog;
 struct lake;
 struct view;
+struct view_model;
 struct index;
 
 struct index_options {
@@ -74,6 +75,8 @@ bool index_lineage_known(struct index *ix, const struct view *v);
 bool index_settled_lineage(struct index *ix);	/* of the lake as it is now */
 /* More is known of a model: flags and computed bits are added, the state grows. */
 void index_note_model(struct index *ix, uint32_t id, uint32_t flags, int state, uint64_t computed);
+/* m, of any view, learns what the present view knows of its model. */
+void index_catch_up(struct index *ix, const struct view_model *m);
 void index_note_error(struct index *ix, const struct err *e);	/* for index_status.last_error */
 
 struct view *index_view(struct index *ix);		/* a reference: view_unref */

@@ -204,6 +204,15 @@ void index_note_model(struct index *ix, uint32_t id, uint32_t flags, int state, 
 	pthread_mutex_unlock(&ix->lock);
 }
 
+void index_catch_up(struct index *ix, const struct view_model *m)
+{
+	struct view *v = index_view(ix);
+	const struct view_model *now = view_by_id(v, m->id);
+	if (now && now != m)
+		grow((struct view_model *)m, now->flags, now->state, now->computed);
+	view_unref(v);
+}
+
 /* Called with the lock; the old view is the caller's to announce. */
 static struct view *swap(struct index *ix, struct view *now)
 {

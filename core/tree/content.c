@@ -483,7 +483,9 @@ int need_state(struct render *r, const struct view_model *m, enum view_state s)
 {
 	if (m->state >= s)
 		return 0;
-	return index_need_model(r->tree->index, m->id, s, r->cancel, r->err);
+	int rc = index_need_model(r->tree->index, m->id, s, r->cancel, r->err);
+	index_catch_up(r->tree->index, m);	/* another view may have been published since r took its own */
+	return rc;
 }
 
 int need_lineage(struct render *r)

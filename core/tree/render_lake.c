@@ -260,7 +260,7 @@ int render_lake_summary(struct render *r)
 	struct catalog *c = tree_catalog(r->tree);
 	bool less = tree_hides(r->tree);
 	uint64_t models = 0, weights = 0, problems = 0, adapters = 0;
-	int rc = 0;
+	int rc = need_all(r, VIEW_INSPECTED);
 	for (uint32_t i = 0; i < r->view->n; i++) {
 		const struct view_model *m = &r->view->models[i];
 		if (!model_shown(r->tree, m))

@@ -144,7 +144,7 @@ ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS,
 ROW(EXPORT_LINK, "export/FLATID/FILE", EXPORT_MODEL, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_export_file)
 
 ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)
-ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE, 0, 16384, .render = render_lake_summary)
+ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE | ROW_WORK, 0, 16384, .render = render_lake_summary)
 ROW(LAKE_STATUS, "lake/status.txt", LAKE, ROW_LIVE, 0, 4096, .render = render_lake_status)
 ROW(LAKE_GENERATION, "lake/generation", LAKE, ROW_LAKE | ROW_EXACT_SIZE, 0, 32, .render = render_generation,
     .size = size_generation)

@@ -9,6 +9,7 @@
 #include "core/tree/tree.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -186,6 +187,44 @@ static void test_remount_keeps(void **state)
 	}
 }
 
+static void *start_later(void *ix)
+{
+	struct err e = ERR_INIT;
+	usleep(100000);
+	return index_start(ix, &e) ? ix : NULL;
+}
+
+/* Of a lake that nothing has been read of yet, asked before the first scan has made a view of its own: headers are read first. */
+static void check_new(struct fixture *f, const char *path)
+{
+	struct fixture new = *f;
+	const char *lakes[] = {f->lake};
+	snprintf(new.catalog, sizeof new.catalog, "%s/%.4s.db", f->dir, strrchr(path, '/') + 1);
+	struct index_options o = {.lakes = lakes, .n_lakes = 1, .catalog = new.catalog, .jobs = 2};
+	struct tree_options to = {.workers = 2};
+	struct err e = ERR_INIT;
+	pthread_t later;
+	void *failed;
+	assert_int_equal(index_open(&new.ix, &o, &e), 0);
+	assert_int_equal(tree_new(&new.t, new.ix, &to, &e), 0);
+	assert_int_equal(pthread_create(&later, NULL, start_later, new.ix), 0);
+	char *got = read_all(&new, path), *want = read_all(f, path);
+	pthread_join(later, &failed);
+	assert_null(failed);
+	assert_string_equal(got, want);
+	assert_true(strlen(want) > 60);
+	free(got);
+	free(want);
+	stop(&new);
+}
+
+static void test_new_lake(void **state)
+{
+	check_new(*state, "lake/summary.txt");
+	check_new(*state, "lake/problems.tsv");
+	check_new(*state, "lake/models.tsv");
+}
+
 static void test_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -270,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remount_keeps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_new_lake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rows_that_went, setup, teardown),
