@@ -41,12 +41,26 @@ static bool is_document(enum scan_kind kind)
 	return kind == SCAN_CONFIG || kind == SCAN_TOKENIZER;
 }
 
+/* Names that stand for something else here, or would announce weights as quantised that come out dequantised. */
+static bool is_taken(const struct links *l, const char *name)
+{
+	static const char *const always[] = {"model.safetensors", "tensors", "delta"};
+	static const char *const dequantised[] = {"config.json", "quantize_config.json", "quant_config.json",
+						  "quantization_config.json"};
+	for (size_t i = 0; i < COUNT(always); i++)
+		if (!strcmp(name, always[i]))
+			return true;
+	for (size_t i = 0; l->own_config && i < COUNT(dequantised); i++)
+		if (!strcmp(name, dequantised[i]))
+			return true;
+	return false;
+}
+
 static int give_link(struct links *l, const char *name, uint32_t n)
 {
 	struct tree_attr a;
 	uint64_t cookie = COOKIE_DYNAMIC | n;
-	if (!strcmp(name, "model.safetensors") || !strcmp(name, "tensors") || !strcmp(name, "delta") ||
-	    (l->own_config && !strcmp(name, "config.json")) ||
+	if (is_taken(l, name) ||
 	    (l->want ? strcmp(l->want, name) != 0 : cookie <= l->cookie))
 		return 0;
 	int r = node_attr(l->t, l->v, (struct node){.kind = KIND_EXPORT_LINK, .x = n, .model = l->model}, &a);

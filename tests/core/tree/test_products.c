@@ -290,7 +290,23 @@ static void put(const struct fixture *f, const char *name, const char *data, siz
 	assert_true(file && fwrite(data, 1, n, file) == n && !fclose(file));
 }
 
-/* Components are linked whole, but for those that hold a pickle; PEFT finds its adapter. */
+/* A file of the sources of the tests, into the lake. */
+static void put_copy(const struct fixture *f, const char *name, const char *source)
+{
+	char path[600], *data;
+	const char *top = getenv("TARN_SOURCE");
+	snprintf(path, sizeof path, "%s/%s", top ? top : ".", source);
+	struct stat st;
+	FILE *file = fopen(path, "r");
+	assert_true(file && !fstat(fileno(file), &st));
+	data = malloc((size_t)st.st_size);
+	assert_true(fread(data, 1, (size_t)st.st_size, file) == (size_t)st.st_size && !fclose(file));
+	put(f, name, data, (size_t)st.st_size);
+	free(data);
+}
+
+/* Components are linked whole, but for those that hold a pickle; PEFT finds its adapter; nothing says of weights that
+ * come out dequantised that they are quantised. */
 static void test_export_repository(void **state)
 {
 	static const char weights[] = "\x40\0\0\0\0\0\0\0"
@@ -310,7 +326,12 @@ static void test_export_repository(void **state)
 	put(&f, "p/unet/diffusion_pytorch_model.safetensors", weights, sizeof weights - 1);
 	put(&f, "p/vae/config.json", "{}", 2);
 	put(&f, "p/vae/diffusion_pytorch_model.bin", "\200\2}.", 4);
+	put(&f, "q/config.json", "{\"model_type\":\"x\"}", 18);
+	put(&f, "q/quantize_config.json", "{\"bits\":4}", 10);
+	put(&f, "q/tokenizer.json", "{}", 2);
+	put_copy(&f, "q/model.safetensors", "tests/core/format/data/quantised/int8.safetensors");
 	open_lake(&f);
+	expect_names(&f, "export/q", "model.safetensors config.json tensors delta tokenizer.json ");
 	expect_names(&f, "export/p", "model.safetensors tensors delta model_index.json scheduler tokenizer unet ");
 	expect_link(&f, "export/p/unet", "../../models/p/files/unet");
 	expect_link(&f, "export/p/scheduler", "../../models/p/files/scheduler");
