@@ -120,6 +120,45 @@ static void components(struct facts *f, const struct canon *c)
 			  FACT_INFERRED, NULL);
 }
 
+/* Where the block begins that guesses the token after next (DeepSeek's, GLM's): configs do not count it, GGUF's do. */
+static int32_t first_extra(const struct weights *w, const struct canon *c)
+{
+	int32_t first = INT32_MAX;
+
+	for (size_t i = 0; i < c->n_parts && strcmp(w->format->name, "gguf"); i++) {
+		size_t n = strlen(c->parts[i].role);
+
+		if (c->parts[i].layer >= 0 && n > 7 && !strcmp(c->parts[i].role + n - 7, "eh_proj"))
+			first = MIN(first, c->parts[i].layer);
+	}
+	return first;
+}
+
+/* Blocks of the part that configs speak of: where there is text beside vision or sound, of the text. */
+static uint32_t main_layers(const struct weights *w, const struct canon *c)
+{
+	static const char *const sides[] = {"vision:", "audio:", "qformer:", "mtp:"};
+	static const char *const mains[] = {"text:", "encoder:", "decoder:"};
+	int32_t extra = first_extra(w, c), most = -1;
+	bool several = extra < INT32_MAX;
+
+	for (size_t i = 0; i < c->n_parts; i++) {
+		const char *role = c->parts[i].role;
+		bool side = false;
+
+		for (size_t k = 0; k < COUNT(sides); k++)
+			side = side || !strncmp(role, sides[k], strlen(sides[k]));
+		several = several || side;
+		for (size_t k = 0; k < COUNT(mains); k++)
+			if (!strncmp(role, mains[k], strlen(mains[k])))
+				role += strlen(mains[k]);
+		if (!side && c->parts[i].layer < extra &&
+		    (!strncmp(role, "attn.", 5) || !strncmp(role, "mlp.", 4) || !strncmp(role, "norm.", 5)))
+			most = MAX(most, c->parts[i].layer);
+	}
+	return several && most >= 0 ? MIN((uint32_t)most + 1, c->layers) : c->layers;
+}
+
 void measured_facts(struct facts *f, const struct weights *w, const struct canon *c)
 {
 	if (w->n_tensors)
@@ -128,7 +167,7 @@ void measured_facts(struct facts *f, const struct weights *w, const struct canon
 	if (w->quantization)
 		facts_put(f, "quantization", w->quantization, FACT_MEASURED, NULL);
 	if (c->layers && strcmp(c->family, "other"))
-		facts_put_number(f, "layers", c->layers, FACT_MEASURED, NULL);
+		facts_put_number(f, "layers", main_layers(w, c), FACT_MEASURED, NULL);
 	adapter(f, c);
 	components(f, c);
 	if (!(f->flags & FACTS_ADAPTER))

@@ -206,6 +206,35 @@ static void broken_weights(void **state)
 	temp_release(&t);
 }
 
+/* Of text beside vision the text's blocks count; of DeepSeek's those that its config counts. */
+static void blocks(void **state)
+{
+#define TEXT(n) "model.layers." n ".self_attn.q_proj.weight 6x6 model.layers." n ".mlp.gate_proj.weight 8x6 "
+#define VISION(n) "visual.blocks." n ".attn.proj.weight 4x4 visual.blocks." n ".mlp.fc1.weight 8x4 "
+	static const char embed[] = "model.embed_tokens.weight 9x6 ";
+	struct temp t;
+	struct seen s = {0};
+	char list[1024];
+
+	(void)state;
+	temp_init(&t);
+	snprintf(list, sizeof list, "%s" TEXT("0") TEXT("1") VISION("0") VISION("1") VISION("2"), embed);
+	put_weights(&t, "v/model.safetensors", list);
+	look(&s, &t, "v");
+	is(&s, "layers", "2");
+	done(&s);
+	snprintf(list, sizeof list, "%s" TEXT("0") TEXT("1") TEXT("2") "model.layers.2.eh_proj.weight 6x12", embed);
+	put_weights(&t, "d/model.safetensors", list);
+	look(&s, &t, "d");
+	is(&s, "layers", "2");
+	done(&s);
+	put_weights(&t, "d/model.safetensors", TEXT("0") TEXT("1") TEXT("2"));
+	look(&s, &t, "d");
+	is(&s, "layers", "3");
+	done(&s);
+	temp_release(&t);
+}
+
 /* {"m":{NAME: one float32}} as Flax writes it; transformers' index has slashes where the nesting is. */
 static void flax_shards(void **state)
 {
@@ -605,6 +634,7 @@ int main(void)
 		cmocka_unit_test(whole),
 		cmocka_unit_test(broken_documents),
 		cmocka_unit_test(broken_weights),
+		cmocka_unit_test(blocks),
 		cmocka_unit_test(flax_shards),
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),
