@@ -82,10 +82,11 @@ struct arena_block {
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-	if (size > SIZE_MAX / 2)
-		return NULL;
-	size = (size + 15) & ~(size_t)15;
-	if (a->limit && (size > a->limit || a->used > a->limit - size))
+	bool over = size > SIZE_MAX / 2;
+	size = over ? 0 : (size + 15) & ~(size_t)15;
+	over |= a->limit && (size > a->limit || a->used > a->limit - size);
+	a->full |= over;
+	if (over)
 		return NULL;
 	struct arena_block *b = a->head;
 	if (!b || b->size - b->used < size) {
@@ -107,7 +108,7 @@ void *arena_alloc(struct arena *a, size_t size)
 void *arena_array(struct arena *a, size_t n, size_t size)
 {
 	size_t bytes;
-	return __builtin_mul_overflow(n, size, &bytes) ? NULL : arena_alloc(a, bytes);
+	return arena_alloc(a, __builtin_mul_overflow(n, size, &bytes) ? SIZE_MAX : bytes);
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)

@@ -32,6 +32,7 @@ struct arena {
 	struct arena_block *head;
 	size_t used;	/* bytes handed out */
 	size_t limit;	/* 0: none; beyond it allocations fail */
+	bool full;	/* it was asked for more than its limit, or than any memory: that is no lack of memory */
 };
 void *arena_alloc(struct arena *a, size_t size);	/* zeroed, 16-aligned */
 void *arena_array(struct arena *a, size_t n, size_t size);

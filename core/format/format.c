@@ -177,6 +177,9 @@ int weights_open_beside(struct weights *w, struct io *ios, const char *const *pa
 	if (!r)
 		r = n ? open_files(w, e ? e : &local) : err_set(e, EINVAL, "no files");
 	w->beside = NULL;
+	if (r == -ENOMEM)	/* by one that asks for too much nobody else may be harmed */
+		r = weights_nomem(w, e);
+	w->arena.limit = 0;	/* what is made of the tensors from now on is in proportion to them */
 	if (r < 0)
 		weights_release(w);
 	return r;
@@ -324,7 +327,7 @@ int weights_read_raw(const struct weights *w, const struct tensor *t, uint64_t o
 
 int weights_nomem(const struct weights *w, struct err *e)
 {
-	if (w->arena.limit && w->arena.used > w->arena.limit / 2)
+	if (w->arena.full)
 		return err_set(e, EFBIG, "its headers would take more than %zu MiB of memory", w->arena.limit >> 20);
 	return err_nomem(e);
 }

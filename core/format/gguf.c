@@ -24,6 +24,7 @@ enum {
 	WINDOW_MIN = 1 << 15, WINDOW_MAX = 1 << 18,
 	KEY_MAX = 1 << 16, STRING_MAX = 1 << 24,
 	INLINE_MAX = 1024,		/* elements of an array that is read at once */
+	STRINGS_MAX = 1 << 24,		/* in all arrays of a file: the largest vocabularies have a million */
 	MAX_DIMS = 4, MAX_NAME = 64,	/* ggml's GGML_MAX_DIMS, GGML_MAX_NAME */
 	DEFAULT_ALIGNMENT = 32,
 };
@@ -41,6 +42,7 @@ struct reader {
 	size_t len;
 	unsigned char *mem;		/* what window points to once the head does not do */
 	size_t next;			/* how much the next refill reads */
+	uint64_t strings;		/* passed over */
 };
 
 __attribute__((format(printf, 3, 4)))
@@ -213,6 +215,11 @@ static void skip_elements(struct reader *r, enum gguf_type type, uint64_t n)
 		r->pos += n * type_size[type];
 		return;
 	}
+	if (n > STRINGS_MAX - r->strings) {
+		fail(r, EFBIG, "an array of %" PRIu64 " strings, at most %d are read", n, STRINGS_MAX);
+		return;
+	}
+	r->strings += n;
 	for (uint64_t i = 0; i < n && !r->failed; i++) {
 		uint64_t len = read_count(r, "a string's length");
 		if (want(r, len, "a string"))

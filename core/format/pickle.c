@@ -36,11 +36,21 @@ void pickle_release(struct pickle *p)
 
 /* --- stack, marks, memo --- */
 
+/* An operation of a byte takes 8 and more of ours here; what was saved has fewer values than this at once. */
+enum { PLACES = 1 << 24 };
+
+static int too_large(struct pickle *p)
+{
+	return err_set(p->machine->e, EFBIG, "pickle: its values would take too much memory");
+}
+
 static int push(struct pickle *p, struct pick *v)
 {
 	struct pickle_machine *m = p->machine;
 	if (!v)
 		return -m->e->code;
+	if (m->n >= PLACES)
+		return too_large(p);
 	if (mem_grow(&m->stack, &m->cap, m->n + 1) < 0)
 		return err_nomem(m->e);
 	m->stack[m->n++] = v;
@@ -102,6 +112,8 @@ static int top(struct pickle *p, struct pick **out)
 static int mark(struct pickle *p)
 {
 	struct pickle_machine *m = p->machine;
+	if (m->n_marks >= PLACES)
+		return too_large(p);
 	if (mem_grow(&m->marks, &m->marks_cap, m->n_marks + 1) < 0)
 		return err_nomem(m->e);
 	m->marks[m->n_marks++] = m->n;
@@ -151,6 +163,8 @@ static int memo_put(struct pickle *p, uint64_t key)
 	struct pickle_machine *m = p->machine;
 	struct pick *v;
 	int r = top(p, &v);
+	if (!r && m->memo_n >= PLACES)
+		r = too_large(p);
 	if (!r && (m->memo_n + 1) * 2 > m->memo_size)
 		r = memo_grow(p);
 	if (r < 0)
@@ -582,12 +596,9 @@ static void forget(struct pickle_machine *m)
 	m->memo_n = m->n = m->n_marks = 0;
 }
 
-int pickle_load(struct pickle *p, struct pick **root, struct err *e)
+static int run_all(struct pickle *p, struct pick **root)
 {
 	struct pickle_machine *m = p->machine;
-	struct err local = ERR_INIT;
-	m->e = e ? e : &local;
-	forget(m);
 	for (;;) {
 		const unsigned char *b;
 		m->at = p->pos;
@@ -600,4 +611,13 @@ int pickle_load(struct pickle *p, struct pick **root, struct err *e)
 		if (r < 0)
 			return r;
 	}
+}
+
+int pickle_load(struct pickle *p, struct pick **root, struct err *e)
+{
+	struct err local = ERR_INIT;
+	p->machine->e = e ? e : &local;
+	forget(p->machine);
+	int r = run_all(p, root);
+	return r == -ENOMEM && p->arena->full ? too_large(p) : r;
 }

@@ -52,9 +52,7 @@ int pickle_take_string(struct pickle *p, uint64_t n, struct pick *v)
 		return pickle_bad(p, "a string longer than what remains");
 	char *s = arena_alloc(p->arena, n + 1);
 	if (!s)
-		return p->arena->limit && p->arena->used > p->arena->limit / 2
-			       ? err_set(p->machine->e, EFBIG, "pickle: its values would take too much memory")
-			       : err_nomem(p->machine->e);
+		return err_nomem(p->machine->e);
 	v->str.s = s;
 	v->str.len = n;
 	v->str.pos = p->pos;
@@ -114,8 +112,6 @@ struct pick *pick_new(struct pickle *p, enum pick_kind kind, struct err *e)
 	struct pick *v = arena_alloc(p->arena, sizeof *v);
 	if (v)
 		v->kind = kind;
-	else if (p->arena->limit && p->arena->used > p->arena->limit / 2)
-		err_set(e, EFBIG, "pickle: its values would take too much memory");
 	else
 		err_nomem(e);
 	return v;
@@ -129,8 +125,7 @@ static int grow(struct pickle *p, void **at, size_t *cap, size_t n, size_t size,
 	size_t want = *cap ? *cap * 2 : 4;
 	void *q = arena_array(p->arena, want, size);
 	if (!q)
-		return p->arena->limit && p->arena->used > p->arena->limit / 2
-			? err_set(e, EFBIG, "pickle: its values would take too much memory") : err_nomem(e);
+		return err_nomem(e);
 	if (n)
 		memcpy(q, *at, n * size);
 	*at = q;

@@ -48,6 +48,7 @@ struct archive {
 	const char *path, *prefix;
 	struct zip *zip;
 	const char *top;		/* the directory that all of torch's entries are in: "archive/" */
+	const struct zip_entry *main, *constants;	/* data.pkl and constants.pkl in there, or NULL */
 	int depth;
 	bool script;
 	struct err *e;
@@ -116,32 +117,34 @@ static int find_script(struct archive *a)
 		if (!strncmp(name, a->top, n) && !strncmp(name + n, "code/", 5) && ends_with(name, ".py"))
 			files++;
 	}
-	const struct zip_entry *constants = in_archive(a->zip, a->top, "constants.pkl");
-	a->script = files || constants;
+	a->constants = in_archive(a->zip, a->top, "constants.pkl");
+	a->script = files || a->constants;
 	if (!a->script)
 		return 0;
 	if (weights_hazard(a->w, a->path, "torchscript", ERR_NOPOS, true, "a program in %zu files of code", files) < 0)
 		return err_nomem(a->e);
-	return constants ? load_pickle(a, constants, "", NULL) : 0;
+	return a->constants ? load_pickle(a, a->constants, "", NULL) : 0;
 }
 
 /* A frozen program has no parameters any more: its weights are constants, CONSTANTS.c0 and so on in its code. */
 static int load_constants(struct archive *a)
 {
-	const struct zip_entry *constants = in_archive(a->zip, a->top, "constants.pkl");
-	const char *prefix = constants ? arena_printf(&a->w->arena, "%sCONSTANTS.c", a->prefix) : NULL;
-	if (constants && !prefix)
+	const char *prefix = a->constants ? arena_printf(&a->w->arena, "%sCONSTANTS.c", a->prefix) : NULL;
+	if (a->constants && !prefix)
 		return err_nomem(a->e);
-	return constants ? load_pickle(a, constants, prefix, "constants/") : 0;
+	return a->constants ? load_pickle(a, a->constants, prefix, "constants/") : 0;
 }
 
-/* Entries that torch itself writes beside data.pkl and that hold no pickle. */
-static bool is_torchs_own(const struct archive *a, const char *name)
+/* Entries that torch itself writes beside data.pkl and that hold no pickle. Of two of one name a loader may take the
+ * other. */
+static bool is_torchs_own(const struct archive *a, const struct zip_entry *t)
 {
-	static const char *const own[] = {"version",       "byteorder", ".format_version", ".storage_alignment",
-					  "constants.pkl", "data.pkl"};
+	static const char *const own[] = {"version", "byteorder", ".format_version", ".storage_alignment"};
 	static const char *const below[] = {"data/", ".data/", "code/", "constants/", "extra/", "tensors/"};
+	const char *name = t->name;
 	size_t n = a->top ? strlen(a->top) : 0;
+	if (t == a->main || t == a->constants)
+		return true;
 	if (!a->top || strncmp(name, a->top, n))
 		return false;
 	for (size_t i = 0; i < COUNT(own); i++)
@@ -190,7 +193,7 @@ static int look_at_other(struct archive *a, const struct zip_entry *t)
 {
 	unsigned char head[64];
 	struct source src;
-	if (!t->size || t->refused || is_torchs_own(a, t->name))
+	if (!t->size || t->refused || is_torchs_own(a, t))
 		return 0;
 	size_t n = (size_t)MIN(t->size, (uint64_t)sizeof head);
 	int r = zip_source(t, &src, a->e);
@@ -253,12 +256,12 @@ static const char *refusal(const struct zip *z)
 static int open_entries(struct archive *a)
 {
 	size_t tensors = a->w->n_tensors, hazards = a->w->n_hazards;
-	const struct zip_entry *main = find_main(a);
 	int r = 0;
-	if (main) {
+	a->main = find_main(a);
+	if (a->main) {
 		r = find_script(a);
 		if (!r)
-			r = load_pickle(a, main, a->prefix, "data/");
+			r = load_pickle(a, a->main, a->prefix, "data/");
 		if (!r && a->script && a->w->n_tensors == tensors)
 			r = load_constants(a);
 	}
@@ -276,7 +279,7 @@ static int open_entries(struct archive *a)
 			return err_set(a->e, ENOTSUP, "a zip whose entries cannot be read: %s", why);
 		why = torch_why_none(a->w);
 		return err_set(a->e, ENOTSUP, "%s%s%s",
-			       main ? "an archive without tensors" : "a zip archive without models that are known",
+			       a->main ? "an archive without tensors" : "a zip archive without models that are known",
 			       why ? ": " : "", why ? why : "");
 	}
 	return r;

@@ -232,7 +232,7 @@ static int probe_text(const unsigned char *head, size_t len, uint64_t size)
 		n++;
 		telling += (op > 0x80 || strchr("cipqSVIKUXT", op));
 		if (op == '.')
-			return n >= 2 ? 60 : 0;
+			return telling ? 60 : 0;
 		at += step;
 	}
 	return n >= 4 && telling >= 2 ? 60 : 0;

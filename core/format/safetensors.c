@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STREAM = 1 << 17, DEPTH = 64 };
+enum { STREAM = 1 << 17, STREAM_MAX = 1 << 25, DEPTH = 64 };
 static const uint64_t reference_header = 100000000, largest_header = (uint64_t)2 << 30;
 
 enum field { FIELD_NONE, FIELD_DTYPE, FIELD_SHAPE, FIELD_OFFSETS, FIELD_OTHER };
@@ -26,6 +26,8 @@ struct header {
 	size_t *cap;			/* of w->tensors */
 	uint64_t length, done;		/* of the header, and how much of it has been given to the parser */
 	char *chunk;
+	size_t stream, filled;		/* bytes of the chunk: room, and what the last read put there */
+	bool ended;			/* a key, string or number since the last chunk */
 	/* the parser's place */
 	unsigned depth;			/* of open objects and arrays */
 	bool metadata, skipping;	/* in __metadata__; in a value that means nothing to us (below `skip_depth`) */
@@ -107,6 +109,7 @@ static int on_number(void *c, const char *s, size_t n)
 {
 	struct header *h = c;
 	uint64_t v;
+	h->ended = true;
 	if (h->skipping || h->metadata || h->depth != 3)
 		return odd_scalar(h, s, n);
 	if (!parse_u64(s, n, &v))
@@ -147,6 +150,7 @@ static int on_string(void *c, const unsigned char *text, size_t n)
 {
 	struct header *h = c;
 	const char *s = (const char *)text;
+	h->ended = true;
 	if (!h->skipping && h->metadata && h->depth == 2)
 		return h->keep_metadata ? add_metadata(h, s, n) : 1;
 	if (h->skipping || h->depth != 2 || h->field != FIELD_DTYPE)
@@ -179,6 +183,7 @@ static int on_key(void *c, const unsigned char *text, size_t n)
 {
 	struct header *h = c;
 	const char *s = (const char *)text;
+	h->ended = true;
 	if (h->skipping)
 		return 1;
 	if (h->depth == 1 && n == 12 && !memcmp(s, "__metadata__", 12)) {
@@ -307,6 +312,28 @@ static const yajl_callbacks events = {
 
 /* --- a file --- */
 
+static bool is_blank(const char *s, size_t n)
+{
+	while (n && strchr(" \t\r\n", s[n - 1]) && s[n - 1])
+		n--;
+	return !n;
+}
+
+/* The parser begins an open string anew with every chunk: they double until it ends, so that it costs what it weighs. */
+static int make_room(struct header *h, struct err *e)
+{
+	bool ended = h->ended || is_blank(h->chunk, h->filled);
+	h->ended = false;
+	if (h->chunk && ended)
+		return 0;
+	if (h->stream == STREAM_MAX)
+		return err_set(e, EFBIG, "a name or text of more than %d MiB in the header", STREAM_MAX >> 20);
+	h->stream = h->chunk ? h->stream * 2 : STREAM;
+	free(h->chunk);
+	h->chunk = mem_alloc(h->stream);
+	return h->chunk ? 0 : err_nomem(e);
+}
+
 static int next_chunk(void *ctx, const char **p, size_t *n, struct err *e)
 {
 	struct header *h = ctx;
@@ -316,15 +343,14 @@ static int next_chunk(void *ctx, const char **p, size_t *n, struct err *e)
 		*p = (const char *)f->head + at;
 		*n = MIN(left, f->head_len - at);
 	} else {
-		*n = MIN(left, (uint64_t)STREAM);
-		if (*n && !h->chunk)
-			h->chunk = mem_alloc(STREAM);
-		if (*n && !h->chunk)
-			return err_nomem(e);
+		int r = left ? make_room(h, e) : 0;
+		*n = MIN(left, (uint64_t)h->stream);
 		*p = h->chunk;
-		int r = *n ? io_pread(&f->io, h->chunk, *n, at, e) : 0;
+		if (!r && *n)
+			r = io_pread(&f->io, h->chunk, *n, at, e);
 		if (r < 0)
 			return r;
+		h->filled = *n;
 	}
 	h->done += *n;
 	return 0;

@@ -112,6 +112,9 @@ def zips():
     z("nul-in-name", archive(extra=[Entry(b"a/data.pkl\0.txt", b"x")]), "hazard", "zip-traversal")
     z("dots-in-name", archive(extra=[Entry("a/x..y", b"x")]), "ok")
     z("duplicate", archive(extra=[Entry("a/data.pkl", SYSTEM)]), "hazard", "zip-duplicate")
+    z("duplicate-runs", archive(extra=[Entry("a/data.pkl", SYSTEM)]), "hazard", "posix.system")
+    policy = [Entry("policy.pth", archive()), Entry("_stable_baselines3_version", b"2.3.2")]
+    z("text-like-a-pickle", zipped(policy), "ok")
     z("local-name", zipped([P, S, Entry("a/y", b"x", local_name=b"a/z")]), "hazard", "zip-mismatch")
     z("local-size", zipped([P, Entry("a/data/0", FOUR, local_size=3), V]), "hazard", "zip-mismatch")
     z("local-method", zipped([P, Entry("a/data/0", FOUR, local_method=8), V]), "hazard", "zip-mismatch")

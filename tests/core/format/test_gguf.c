@@ -207,12 +207,35 @@ static void windows(void **state)
 	}
 }
 
+/* A few bytes, and zeros up to a GiB that take no room: what they claim costs neither time nor memory, nor is it told as
+ * a lack of memory, which would be everybody's. */
+static void claims(void **state)
+{
+	static const struct { const char *head; size_t len; const char *words; } claimed[] = {
+		{"GGUF\3\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\4\0\0\0\0", 24, "MiB of memory"},
+		{"GGUF\3\0\0\0" "\0\0\0\0\0\0\0\0" "\1\0\0\0\0\0\0\0" "\1\0\0\0\0\0\0\0k" "\11\0\0\0"
+		 "\10\0\0\0" "\0\0\0\4\0\0\0\0", 49, "67108864 strings"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(claimed); i++) {
+		struct weights w;
+		struct err e = ERR_INIT;
+		struct io io;
+		const char *path = "memory";
+		int fd = memory_file(claimed[i].head, claimed[i].len);
+		assert_int_equal(ftruncate(fd, 1 << 30), 0);
+		assert_int_equal(io_adopt(&io, fd, &e), 0);
+		assert_int_equal(weights_open_io(&w, &io, &path, 1, &e), -EFBIG);
+		assert_non_null(strstr(e.msg, claimed[i].words));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind), cmocka_unit_test(spans), cmocka_unit_test(versions),
 		cmocka_unit_test(quantisation), cmocka_unit_test(declared_quantisation), cmocka_unit_test(alignment),
-		cmocka_unit_test(split), cmocka_unit_test(windows),
+		cmocka_unit_test(split), cmocka_unit_test(windows), cmocka_unit_test(claims),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

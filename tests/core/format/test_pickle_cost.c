@@ -3,6 +3,7 @@
 
 #include "core/base/buf.h"
 
+#include <errno.h>
 #include <time.h>
 
 enum {
@@ -221,8 +222,31 @@ static void test_cost(void **state)
 	}
 }
 
+/* Bytes of which each takes eight and more here, and more values than the file's share of memory: too large, and no
+ * lack of memory, which would be everybody's. */
+static void test_room(void **state)
+{
+	static const struct { const char *before, *each, *after; size_t n; } made[] = {
+		{"\x80\2", "(", ".", (1 << 24) + 1}, {"\x80\2N", "2", ".", (1 << 24) + 1},
+		{"\x80\4N", "\x94", ".", (1 << 24) + 1}, {"\x80\2(", "N", "t.", 15000000},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(made); i++) {
+		struct buf b = {0};
+		struct weights w;
+		struct err e = ERR_INIT;
+		buf_add(&b, made[i].before, strlen(made[i].before));
+		for (size_t k = 0; k < made[i].n; k++)
+			buf_add(&b, made[i].each, 1);
+		buf_add(&b, made[i].after, strlen(made[i].after));
+		assert_false(buf_failed(&b));
+		assert_int_equal(open_bytes(&w, b.data, b.len, &e), -EFBIG);
+		buf_release(&b);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cost)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cost), cmocka_unit_test(test_room)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

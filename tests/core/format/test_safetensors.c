@@ -164,11 +164,39 @@ static void header_over_100_megabytes(void **state)
 	free(file);
 }
 
+/* A text of 16 MiB is read in time; one of 80 is refused before it has been looked at again and again. */
+static void long_text(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = {16 << 20, 80 << 20};
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		static const char before[] = "{\"__metadata__\":{\"k\":\"", after[] = "\"}}";
+		struct weights w;
+		struct err e = ERR_INIT;
+		uint64_t length = strlen(before) + sizes[i] + strlen(after);
+		char *file = malloc(8 + length);
+		memcpy(file, &length, 8);
+		memcpy(file + 8, before, strlen(before));
+		memset(file + 8 + strlen(before), 'x', sizes[i]);
+		memcpy(file + 8 + strlen(before) + sizes[i], after, strlen(after));
+		int r = open_bytes(&w, file, 8 + length, &e);
+		free(file);
+		if (!i) {
+			assert_int_equal(r, 0);
+			assert_int_equal(value_get(&w.meta, "k")->str.len, sizes[i]);
+			weights_release(&w);
+			continue;
+		}
+		assert_int_equal(r, -EFBIG);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contents), cmocka_unit_test(scalars_and_nothing), cmocka_unit_test(metadata_oddities),
 		cmocka_unit_test(position), cmocka_unit_test(large), cmocka_unit_test(header_over_100_megabytes),
+		cmocka_unit_test(long_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
