@@ -44,7 +44,7 @@ static bool is_document(enum scan_kind kind)
 /* Names that stand for something else here, or would announce weights as quantised that come out dequantised. */
 static bool is_taken(const struct links *l, const char *name)
 {
-	static const char *const always[] = {"model.safetensors", "tensors", "delta"};
+	static const char *const always[] = {"model.safetensors", "adapter_model.safetensors", "tensors", "delta"};
 	static const char *const dequantised[] = {"config.json", "quantize_config.json", "quant_config.json",
 						  "quantization_config.json"};
 	for (size_t i = 0; i < COUNT(always); i++)
