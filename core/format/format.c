@@ -456,7 +456,7 @@ int weights_warn(struct weights *w, const char *file, const char *problem, const
 int weights_hazard(struct weights *w, const char *file, const char *kind, uint64_t pos, bool runs_code,
 		   const char *fmt, ...)
 {
-	if (w->n_hazards >= WARNINGS)
+	if (w->n_hazards >= (runs_code ? 2 * WARNINGS : WARNINGS))	/* oddities leave room for what matters */
 		return 0;
 	va_list ap;
 	va_start(ap, fmt);

@@ -330,9 +330,23 @@ static void failing_shards(void **state)
 	fail_everything(open_pair, NULL);
 }
 
+/* However many oddities come first, what runs code is told. */
+static void hazards_in_the_crowd(void **state)
+{
+	(void)state;
+	struct weights w = {0};
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(weights_hazard(&w, "f", "zip-traversal", 0, false, "%d", i), 0);
+	assert_int_equal(weights_hazard(&w, "f", "pickle-global", 0, true, "posix.system"), 0);
+	assert_true(w.hazards[w.n_hazards - 1].runs_code);
+	assert_true(w.n_hazards < 5000);
+	arena_release(&w.arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hazards_in_the_crowd),
 		cmocka_unit_test(bad_files), cmocka_unit_test(ranges),  cmocka_unit_test(block_ranges),
 		cmocka_unit_test(shards),    cmocka_unit_test(paths),   cmocka_unit_test(truncated_later),
 		cmocka_unit_test(messages),  cmocka_unit_test(failing), cmocka_unit_test(failing_shards),
