@@ -56,7 +56,7 @@ static void add_loads_code(struct auditor *u)
 	const char *evidence = !found ? "the weights could not be looked into" :
 			       !yes ? "nothing in the weights or configs is run" :
 			       weights ? "the weights: see the other rows" :
-					 "a config names code of its own (auto_map, custom_pipelines)";
+					 "a config names code of its own (auto_map, custom_pipelines, a module or a component)";
 	add(u, "loads_code", !found ? AUDIT_UNKNOWN : yes ? AUDIT_FAIL : AUDIT_OK, NULL, found, evidence);
 }
 

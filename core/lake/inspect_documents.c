@@ -168,8 +168,11 @@ int look_documents(struct looking *l, struct err *e)
 		if (r || !v)
 			continue;
 		documents[i].facts(&l->out->facts, v, file->name);
+		look_code(l, v, file->name);
 		if (documents[i].facts == config_facts && !l->config)
 			l->config = v;
 	}
+	if (!r)
+		r = look_code_of_others(l, e);
 	return r ? r : read_results(l, e);
 }

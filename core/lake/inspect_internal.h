@@ -24,6 +24,11 @@ int look_text(struct looking *l, const struct scan_file *file, size_t max, bool 
 /* JSON, or YAML by its name; *v NULL when it is none, which is a problem of the model and no failure (-ENOMEM is). */
 int look_value(struct looking *l, const struct scan_file *file, size_t max, const struct value **v, struct err *e);
 
+/* --- inspect_code.c: does a document name code of the model's own? FACTS_CUSTOM_CODE. */
+void look_code(struct looking *l, const struct value *v, const char *file);
+/* The same of documents that look_documents has no other use for. */
+int look_code_of_others(struct looking *l, struct err *e);
+
 /* --- inspect_weights.c: formats, opening, measuring. */
 int look_weights(struct looking *l, struct err *e);
 

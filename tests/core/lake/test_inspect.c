@@ -206,6 +206,40 @@ static void broken_weights(void **state)
 	temp_release(&t);
 }
 
+/* Documents other than config.json whose loaders run what lies in the model. */
+static void code(void **state)
+{
+	static const struct { const char *file, *text, *code, *loads; } rows[] = {
+		{"preprocessor_config.json", "{\"auto_map\":{\"AutoImageProcessor\":\"p.P\"}}", "p.py", "yes"},
+		{"preprocessor_config.json", "{\"do_resize\":true}", "p.py", "no"},
+		{"modules.json", "[{\"type\":\"custom_st.Transformer\"}]", "custom_st.py", "yes"},
+		{"modules.json", "[{\"type\":\"custom_st.Transformer\"}]", "other.py", "no"},
+		{"modules.json", "[{\"type\":\"a/b--c.D\"}]", "other.py", "yes"},
+		{"modules.json", "[{\"type\":\"sentence_transformers.models.Transformer\"}]", "other.py", "no"},
+		{"model_index.json", "{\"_class_name\":\"P\",\"unet\":[\"mine\",\"U\"]}", "unet/mine.py", "yes"},
+		{"model_index.json", "{\"_class_name\":[\"pipeline\",\"P\"]}", "pipeline.py", "yes"},
+		{"model_index.json", "{\"_class_name\":\"P\",\"unet\":[\"diffusers\",\"U\"]}", "unet/mine.py", "no"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char path[64];
+		struct temp t;
+		struct seen s = {0};
+		temp_init(&t);
+		put_weights(&t, strncmp(rows[i].file, "model_", 6) ? "m/model.safetensors" :
+			    "m/unet/diffusion_pytorch_model.safetensors", "a.weight 2x3");
+		temp_text(&t, "m/config.json", "{}");
+		snprintf(path, sizeof path, "m/%s", rows[i].file);
+		temp_text(&t, path, rows[i].text);
+		snprintf(path, sizeof path, "m/%s", rows[i].code);
+		temp_text(&t, path, "print(1)");
+		look(&s, &t, "m");
+		is(&s, "loads_code", rows[i].loads);
+		done(&s);
+		temp_release(&t);
+	}
+}
+
 /* Of text beside vision the text's blocks count; of DeepSeek's those that its config counts. */
 static void blocks(void **state)
 {
@@ -635,6 +669,7 @@ int main(void)
 		cmocka_unit_test(broken_documents),
 		cmocka_unit_test(broken_weights),
 		cmocka_unit_test(blocks),
+		cmocka_unit_test(code),
 		cmocka_unit_test(flax_shards),
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),
