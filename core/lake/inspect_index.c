@@ -1,7 +1,10 @@
 /* model.safetensors.index.json and its kin: do the shards exist, and do they hold what it says? */
 #include "core/lake/inspect_internal.h"
 
+#include "core/lake/names.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { INDEX_MAX = 64 << 20 };
@@ -160,6 +163,79 @@ static int check(struct looking *l, const struct scan_file *file, const struct v
 	return l->out->open && !gone && describes(l, file->name, len, shards, n) ? compare_names(l, file, map, e) : 0;
 }
 
+/* "model-00002-of-00003.gguf": 2, and where the number stands. */
+static uint32_t number_of(const struct scan_file *file, const struct name *n, const char **digits, int *width)
+{
+	*digits = path_base(file->name) + n->stem + 1;
+	*width = (int)strspn(*digits, "0123456789");
+	return (uint32_t)strtoul(*digits, NULL, 10);
+}
+
+static bool is_told(const struct facts *f, const char *file)
+{
+	for (size_t i = 0; i < f->n_problems; i++)
+		if (!strcmp(f->problems[i].file, file))
+			return true;
+	return false;
+}
+
+/* Shards say how many they are. `first` is the first of its set among the files. */
+static int check_count(struct looking *l, size_t first, const struct name *n, struct err *e)
+{
+	const struct scan_file *all = l->in->files, *file = &all[first];
+	size_t len = (size_t)(path_base(file->name) - file->name) + n->stem;
+	cleanup_free bool *there = mem_array((size_t)n->of + 1, sizeof *there);
+	uint32_t have = 0, k = 0;
+	const char *digits;
+	char name[512];
+	int width;
+
+	if (!there)
+		return err_nomem(e);
+	for (size_t i = first; i < l->in->n_files; i++) {
+		struct name x;
+
+		name_parse(&x, path_base(all[i].name));
+		if (all[i].kind != SCAN_WEIGHTS || all[i].broken || x.of != n->of || x.stem != n->stem ||
+		    strncmp(all[i].name, file->name, len))
+			continue;
+		uint32_t at = number_of(&all[i], &x, &digits, &width);
+		have += at <= n->of && !there[at];
+		there[MIN(at, n->of)] = true;
+	}
+	if (have >= n->of)
+		return 0;
+	for (k = !there[0]; k < n->of && there[k]; k++)
+		;
+	number_of(file, n, &digits, &width);
+	snprintf(name, sizeof name, "%.*s%0*u%s", (int)(digits - file->name), file->name, width, k, digits + width);
+	if (!is_told(&l->out->facts, name))
+		facts_problem(&l->out->facts, name, "missing", "a shard: %u of %u are there", have, n->of);
+	return 0;
+}
+
+static int look_counts(struct looking *l, struct err *e)
+{
+	const struct scan_file *all = l->in->files;
+	struct name last = {0};
+	const char *from = NULL;
+	int r = 0;
+
+	for (size_t i = 0; i < l->in->n_files && !r; i++) {
+		struct name n;
+
+		name_parse(&n, path_base(all[i].name));
+		if (all[i].kind != SCAN_WEIGHTS || !n.of)
+			continue;
+		size_t len = (size_t)(path_base(all[i].name) - all[i].name) + n.stem;
+		if (!from || last.of != n.of || last.stem != n.stem || strncmp(from, all[i].name, len))
+			r = check_count(l, i, &n, e);
+		from = all[i].name;
+		last = n;
+	}
+	return r;
+}
+
 int look_index(struct looking *l, struct err *e)
 {
 	int r = 0;
@@ -174,5 +250,5 @@ int look_index(struct looking *l, struct err *e)
 		if (!r && v)
 			r = check(l, file, v, e);
 	}
-	return r;
+	return r ? r : look_counts(l, e);
 }

@@ -36,11 +36,14 @@ int look_weights(struct looking *l, struct err *e);
 int look_set(struct looking *l, const struct scan_file *const *files, const char *const *names, size_t n,
 	     struct weights *w, struct err *e);
 
+/* A hazard of any of the model's files: a problem, and what loading the model does. */
+void look_hazard(struct looking *l, const struct hazard *h);
+
 /* --- inspect_also.c: which of the model's files hold other weights than those that are read: other[i], which are
  * problems of the model. Of an open model. */
 int look_also(struct looking *l, bool *other, struct err *e);
 
-/* --- inspect_index.c: what the indices of sharded weights say that is not so. */
+/* --- inspect_index.c: what the indices of sharded weights, and their shards' names, say that is not so. */
 int look_index(struct looking *l, struct err *e);
 
 #endif

@@ -234,6 +234,18 @@ static bool in_one_directory(const struct chosen *c)
 	return true;
 }
 
+void look_hazard(struct looking *l, const struct hazard *h)
+{
+	struct facts *f = &l->out->facts;
+
+	f->flags |= FACTS_HAZARDS | (h->runs_code ? FACTS_CUSTOM_CODE : 0);
+	if (h->pos == ERR_NOPOS)
+		facts_problem(f, h->file ? h->file : "", h->kind, "%s", h->detail);
+	else
+		facts_problem(f, h->file ? h->file : "", h->kind, "%s (at byte %llu)", h->detail,
+			      (unsigned long long)h->pos);
+}
+
 static void put_findings(struct looking *l, const struct weights *w)
 {
 	struct facts *f = &l->out->facts;
@@ -241,16 +253,8 @@ static void put_findings(struct looking *l, const struct weights *w)
 	for (size_t i = 0; i < w->n_warnings; i++)
 		facts_problem(f, w->warnings[i].file ? w->warnings[i].file : "", w->warnings[i].problem, "%s",
 			      w->warnings[i].detail);
-	for (size_t i = 0; i < w->n_hazards; i++) {
-		const struct hazard *h = &w->hazards[i];
-
-		f->flags |= FACTS_HAZARDS | (h->runs_code ? FACTS_CUSTOM_CODE : 0);
-		if (h->pos == ERR_NOPOS)
-			facts_problem(f, h->file ? h->file : "", h->kind, "%s", h->detail);
-		else
-			facts_problem(f, h->file ? h->file : "", h->kind, "%s (at byte %llu)", h->detail,
-				      (unsigned long long)h->pos);
-	}
+	for (size_t i = 0; i < w->n_hazards; i++)
+		look_hazard(l, &w->hazards[i]);
 }
 
 static void put_extension(struct looking *l, const struct weights *w)

@@ -492,6 +492,87 @@ static void other_weights(void **state)
 	temp_release(&t);
 }
 
+/* Each component's other containers are held against that component, not against the whole pipeline. */
+static void other_containers_of_components(void **state)
+{
+	struct seen s = {0};
+	struct temp t;
+	(void)state;
+
+	temp_init(&t);
+	temp_text(&t, "p/model_index.json", "{\"_class_name\":\"P\"}");
+	put_weights(&t, "p/text_encoder/model.safetensors", "a.weight 2x3");
+	put_weights(&t, "p/text_encoder/model.fp16.safetensors", "a.weight 2x3");
+	put_weights(&t, "p/unet/diffusion_pytorch_model.safetensors", "b.weight 40x30");
+	put_weights(&t, "p/unet/diffusion_pytorch_model.bin", "b.weight 40x30");
+	put_weights(&t, "p/vae/diffusion_pytorch_model.safetensors", "c.weight 9x9");
+	put_weights(&t, "p/vae/diffusion_pytorch_model.bin", "c.weight 90x9");
+	look(&s, &t, "p");
+	problem(&s, "vae/diffusion_pytorch_model.bin", "other weights", "810 parameters, not those of vae/");
+	assert_int_equal(s.it.facts.n_problems, 1);
+	done(&s);
+	temp_release(&t);
+}
+
+/* What runs when a file is loaded that is not the one that is read: beside it, in a component, in a companion. */
+static void hazards_of_the_others(void **state)
+{
+	static const char *const also[] = {"m/pytorch_model.bin", "m/original/consolidated.00.pth",
+	    "m/model.fp16.bin", "p/unet/diffusion_pytorch_model.bin", "p/v1-5-pruned.ckpt"};
+	static const char evil[] = "\x80\2cposix\nsystem\n(U\2idtR.";
+	struct seen s = {0};
+	struct temp t;
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(also); i++) {
+		char id[2] = {also[i][0]};
+
+		temp_init(&t);
+		put_weights(&t, "m/model.safetensors", "a.weight 2x3");
+		temp_text(&t, "p/model_index.json", "{\"_class_name\":\"P\"}");
+		put_weights(&t, "p/text_encoder/model.safetensors", "a.weight 2x3");
+		put_weights(&t, "p/unet/diffusion_pytorch_model.safetensors", "b.weight 4x3");
+		temp_text(&t, "m/config.json", "{}");
+		look(&s, &t, id);
+		is(&s, "loads_code", "no");
+		done(&s);
+		temp_write(&t, also[i], evil, sizeof evil - 1);
+		look(&s, &t, id);
+		is(&s, "loads_code", "yes");
+		problem(&s, also[i] + 2, "pickle-global", "posix.system");
+		assert_string_equal(s.it.weights.hazards[0].file, also[i] + 2);
+		done(&s);
+		temp_release(&t);
+	}
+}
+
+/* Without an index their names say how many they are. */
+static void missing_shards(void **state)
+{
+	struct seen s = {0};
+	struct temp t;
+	(void)state;
+
+	temp_init(&t);
+	put_weights(&t, "m/model-00001-of-00003.safetensors", "a 2x3");
+	put_weights(&t, "m/model-00003-of-00003.safetensors", "c 2x3");
+	put_weights(&t, "all/model-00000-of-00002.safetensors", "a 2x3");
+	put_weights(&t, "all/model-00001-of-00002.safetensors", "b 2x3");
+	put_weights(&t, "odd/model-00001-of-00002.safetensors", "a 2x3");
+	put_weights(&t, "odd/model-00009-of-00002.safetensors", "b 2x3");
+	look(&s, &t, "m");
+	problem(&s, "model-00002-of-00003.safetensors", "missing", "2 of 3 are there");
+	assert_int_equal(s.it.facts.n_problems, 1);
+	done(&s);
+	look(&s, &t, "all");
+	assert_int_equal(s.it.facts.n_problems, 0);
+	done(&s);
+	look(&s, &t, "odd");
+	problem(&s, "model-00002-of-00002.safetensors", "missing", "1 of 2 are there");
+	done(&s);
+	temp_release(&t);
+}
+
 static void copy(const struct temp *t, const char *from, const char *to)
 {
 	cleanup_io struct io io = IO_INIT;
@@ -675,6 +756,8 @@ int main(void)
 		cmocka_unit_test(pipeline),
 		cmocka_unit_test(odd_files),
 		cmocka_unit_test(containers), cmocka_unit_test(other_weights), cmocka_unit_test(no_tensors),
+		cmocka_unit_test(other_containers_of_components), cmocka_unit_test(hazards_of_the_others),
+		cmocka_unit_test(missing_shards),
 		cmocka_unit_test(external_data),
 		cmocka_unit_test(base_named_without_relation),
 		cmocka_unit_test(faults),
