@@ -161,7 +161,10 @@ static int take_tag(struct walker *w, struct store *s, const struct place *at, c
 	stpcpy(stpcpy(stpcpy(id, from), ":"), tag);
 	p.id = id;
 	cleanup_owner struct owner o = {.place = &p, .layout = "ollama"};
+	size_t rows = w->n_unread;
 	int r = read_manifest(w, s, &o, path);
+	if (r == 0 && !o.reads && w->n_unread == rows)	/* a tensor a layer, or none */
+		r = walk_unread(w, p.root, path, "", 0, "a manifest without a model in GGUF");
 	return r < 0 ? r : owner_finish(w, &o);
 }
 

@@ -333,6 +333,7 @@ static void ollama(void **state)
 	manifest(&c.t, "hf.co/bart/Bar-GGUF/Q4_K_M", 1, 2);
 	manifest(&c.t, "registry.ollama.ai/library/gone/latest", 9, 2);
 	temp_text(&c.t, "ollama/models/manifests/registry.ollama.ai/library/junk/latest", "{");
+	temp_text(&c.t, "ollama/models/manifests/registry.ollama.ai/library/empty/latest", "{\"layers\":[]}");
 	temp_text(
 		&c.t, "ollama/models/manifests/registry.ollama.ai/library/evil/latest",
 		"{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:../../../../etc/passwd\"}]}");
@@ -350,6 +351,7 @@ static void ollama(void **state)
 	assert_non_null(strstr(rows, "3333: a blob that no manifest names\n"));
 	assert_non_null(strstr(rows, "9999: a blob that a manifest names and that is not there\n"));
 	assert_non_null(strstr(rows, "junk/latest: a manifest that cannot be read\n"));
+	assert_non_null(strstr(rows, "empty/latest: a manifest without a model in GGUF\n"));
 	assert_non_null(strstr(rows, "evil/latest: a manifest with a digest that is no SHA-256\n"));
 	free(rows);
 	lake_close(&l);
