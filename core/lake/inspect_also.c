@@ -7,6 +7,7 @@
 #include "core/format/compose.h"
 #include "core/lake/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Elements of each canonical matrix, ascending: fused, renamed and transposed weights have the same. */
@@ -90,6 +91,15 @@ static bool one_set(const struct scan_file *a, const struct scan_file *b)
 	return x.of && x.of == y.of && x.stem == y.stem && !memcmp(p, q, x.stem) && !strcmp(x.ext, y.ext);
 }
 
+/* "consolidated.01.pth": Meta's parts for several GPUs. */
+static bool is_slice(const char *name)
+{
+	unsigned number;
+	int end = 0;
+
+	return sscanf(path_base(name), "consolidated.%2u.pth%n", &number, &end) == 1 && end && !path_base(name)[end];
+}
+
 static int compare(struct looking *l, const struct weights *w, const struct scan_file *file, const char *read,
 		   bool *other, struct err *e)
 {
@@ -105,7 +115,10 @@ static int compare(struct looking *l, const struct weights *w, const struct scan
 	r = sizes_of(&here, &canon, w, file->name, &l->scratch, e);
 	if (!r)
 		r = sizes_of(&there, &out->canon, &out->weights, file->name, &l->scratch, e);
-	if (!r && !may_be_same(&here, &there, !strcmp(w->format->name, "onnx"))) {
+	if (is_slice(file->name) && is_slice(read))
+		facts_problem(&out->facts, file->name, "not supported",
+			      "another slice of each tensor, for several GPUs: only those of %s are shown", read);
+	else if (!r && !may_be_same(&here, &there, !strcmp(w->format->name, "onnx"))) {
 		*other = true;
 		facts_problem(&out->facts, file->name, "other weights",
 			      "%llu parameters, not those of %s (%llu), and shown nowhere: a model of its own needs a "

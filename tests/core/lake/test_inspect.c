@@ -478,6 +478,12 @@ static void other_weights(void **state)
 	put_weights(&t, "shapes/w-00001-of-00002.bin", "a 4x6");
 	put_weights(&t, "shapes/w-00002-of-00002.bin", "b 7x3");
 	put_weights(&t, "shapes/w.safetensors", "c 5x9");
+	put_weights(&t, "slices/consolidated.00.pth", "a 4x6");
+	put_weights(&t, "slices/consolidated.01.pth", "a 4x6");
+	temp_text(&t, "slices/params.json", "{}");
+	look(&s, &t, "slices");
+	problem(&s, "consolidated.01.pth", "not supported", "only those of consolidated.00.pth are shown");
+	done(&s);
 	look(&s, &t, "same");
 	assert_int_equal(s.it.facts.n_problems, 0);
 	done(&s);
