@@ -222,15 +222,21 @@ static int fam_slots(struct fam *f, struct err *e)
 static int share_parents(struct fam *f, struct err *e)
 {
 	(void)e;
-	size_t n = f->out->n_edges;
+	size_t n = 0;
+	cleanup_free size_t *origin = mem_array(f->out->n_edges + 1, sizeof *origin);	/* edges that are shared */
+	if (!origin)
+		return -ENOMEM;
+	for (size_t k = 0; k < f->out->n_edges; k++) {
+		enum relation r = f->out->edges[k].relation;
+		if (r != RELATION_DUPLICATE && r != RELATION_RELATED)
+			origin[n++] = k;
+	}
 	for (uint32_t m = 0; m < f->n; m++) {
-		if (f->node[m].state != NODE_DUPLICATE)
-			continue;
-		for (size_t k = 0; k < n; k++) {
-			struct lineage_edge d = f->out->edges[k];
-			if (d.child != f->member[f->node[m].leader] || d.relation == RELATION_DUPLICATE ||
-			    d.relation == RELATION_RELATED)
+		uint32_t leader = f->node[m].state == NODE_DUPLICATE ? f->member[f->node[m].leader] : LINEAGE_NONE;
+		for (size_t k = 0; k < n && leader != LINEAGE_NONE; k++) {
+			if (f->out->edges[origin[k]].child != leader)
 				continue;
+			struct lineage_edge d = f->out->edges[origin[k]];
 			int rc = grow((void **)&f->out->edges, f->out->n_edges, sizeof d, NULL);
 			if (rc)
 				return rc;
