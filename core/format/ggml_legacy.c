@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAGIC = 0x67676d6c, NAME_BYTES = 256, DIMS = 4, VOCAB_STRING = 65536 };
+enum { MAGIC = 0x67676d6c, NAME_BYTES = 256, DIMS = 4, VOCAB_STRING = 65536, VOCAB_WORDS = 1 << 20 };
 
 static const char *const hyper[] = {"n_vocab",       "n_audio_ctx", "n_audio_state", "n_audio_head",
 				    "n_audio_layer", "n_text_ctx",  "n_text_state",  "n_text_head",
@@ -64,7 +64,7 @@ static int read_header(struct weights *w, struct cursor *c, struct err *e)
 		r = cursor_skip(c, n_mel * n_fft > cursor_left(c) / 4 ? UINT64_MAX : n_mel * n_fft * 4, e);
 	if (!r)
 		r = cursor_number(c, 4, &n, e);
-	if (!r && n > cursor_left(c) / 4)
+	if (!r && (n > cursor_left(c) / 4 || n > VOCAB_WORDS))
 		return err_at(e, EINVAL, c->pos, "a vocabulary of %" PRIu64 " words in %" PRIu64 " bytes", n,
 			      cursor_left(c));
 	for (; !r && n; n--) {

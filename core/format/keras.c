@@ -32,15 +32,32 @@ static bool is_keras_module(const char *module)
 	return false;
 }
 
+/* Functions that a config may name and that do harm when a loader calls them (CVE-2025-1550, CVE-2025-9906). */
+static bool is_harmful(const char *function)
+{
+	static const char *const known[] = {"eval", "exec", "compile", "open", "getattr", "__import__", "get_file",
+					    "enable_unsafe_deserialization"};
+	for (size_t i = 0; i < COUNT(known); i++)
+		if (!strcmp(function, known[i]))
+			return true;
+	return false;
+}
+
 static int look_at_object(struct config *c, const struct value *v)
 {
 	const char *cls = value_str(value_get(v, "class_name")), *module = value_str(value_get(v, "module"));
+	const char *function = value_str(value_get(v, "config"));
 	int r = 0;
 	if (!cls)
 		return 0;
 	if (!strcmp(cls, "Lambda") || !strcmp(cls, "__lambda__"))
 		r = weights_hazard(c->w, c->path, "keras-lambda", ERR_NOPOS, true,
 				   "a Lambda layer, which holds a program");
+	else if (!strcmp(cls, "TorchModuleWrapper"))
+		r = weights_hazard(c->w, c->path, "keras-pickle", ERR_NOPOS, true,
+				   "a TorchModuleWrapper, whose module is a pickle");
+	else if (!strcmp(cls, "function") && function && is_harmful(function))
+		r = weights_hazard(c->w, c->path, "keras-module", ERR_NOPOS, true, "the function %.100s", function);
 	else if (module && !is_keras_module(module))
 		r = weights_hazard(c->w, c->path, "keras-module", ERR_NOPOS, true, "%.100s of module %.150s", cls,
 				   module);

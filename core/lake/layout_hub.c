@@ -13,10 +13,19 @@
 
 enum { DOWNLOAD_DEPTH = 8 };	/* of directories in a repository */
 
+static bool is_dots(const char *s, size_t n)
+{
+	return n && n <= 2 && strspn(s, ".") >= n;
+}
+
 static bool match(const struct walker *w, const struct place *p, const struct listing *l)
 {
 	const char *name = place_name(w, p);
-	return strncmp(name, "models--", 8) == 0 && name[8] && listing_has_dir(l, "snapshots");
+	if (strncmp(name, "models--", 8) || !name[8] || !listing_has_dir(l, "snapshots"))
+		return false;
+	name += 8;
+	const char *cut = strstr(name, "--");	/* neither part may lead out of models/ */
+	return !is_dots(name, cut ? (size_t)(cut - name) : strlen(name)) && !(cut && is_dots(cut + 2, strlen(cut + 2)));
 }
 
 /* "models--org--name": "org/name". Only the first "--" divides: names may hold others. */

@@ -142,7 +142,9 @@ static const char *leftover(const char *s, size_t stem, const char *ext)
 		return "a learning-rate scheduler's state";
 	if (begins(s, "rng_state") || begins(s, "random_states"))
 		return "a random generator's state";
-	if (begins(s, "scaler.") || begins(s, "training_args.") || begins(s, "trainer_state.") ||
+	if (begins(s, "sampler.bin") || begins(s, "sampler_") || begins(s, "dl_state_dict"))
+		return "a data loader's state";
+	if (begins(s, "custom_checkpoint_") || begins(s, "recipe_state.") || begins(s, "scaler.") || begins(s, "training_args.") || begins(s, "trainer_state.") ||
 	    begins(s, "training_state."))
 		return "a trainer's state";
 	if (begins(s, "openvino_") && strcmp(ext, "bin") == 0)

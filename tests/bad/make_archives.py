@@ -378,6 +378,17 @@ def hdf5s():
         put("hdf5/%s.h5" % name, good[:at] + data + good[at + len(data):], *outcome)
     u64 = lambda i: struct.pack("<Q", i)
     put("hdf5/lambda.h5", good, "hazard", "keras-lambda")
+    for name, config, hazard in (
+            ("function-eval", '{"class_name":"function","module":"builtins","config":"eval"}', "keras-module"),
+            ("function-get-file", '{"class_name":"function","module":"keras.utils","config":"get_file"}', "keras-module"),
+            ("torch-wrapper", '{"class_name":"TorchModuleWrapper","module":"keras.layers"}', "keras-pickle"),
+            ("function-own", '{"class_name":"function","module":"builtins","config":"my_loss"}', "ok")):
+        with h5py.File(path, "w") as f:
+            f.attrs["model_config"] = config
+            f["w"] = np.arange(4, dtype="f4")
+        with open(path, "rb") as f:
+            put("hdf5/%s.h5" % name, f.read(), *((hazard,) if hazard == "ok" else ("hazard", hazard)))
+        os.remove(path)
     put("hdf5/cut-short.h5", good[:-100], "EINVAL", "cut short")
     put("hdf5/cut-in-superblock.h5", good[:50], "EINVAL", "superblock")
     change("superblock-9", 8, b"\x09", "ENOTSUP", "superblock 9")

@@ -8,6 +8,7 @@
 #include "core/base/pool.h"
 #include "core/format/compose.h"
 #include "core/format/format.h"
+#include "tests/core/format/memory_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -438,12 +439,28 @@ static void real_files(void **state)
 	assert_int_equal(common(DEVSTRAL "safetensors/weights.safetensors", DEVSTRAL "gguf/dequantized_truth.npz"), 2);
 }
 
+/* Words of no bytes at all: a sparse file could hold 2^31 of them. */
+static void endless_words(void **state)
+{
+	uint32_t head[15] = {0x67676d6c, 51864, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1, 0, 0, 1 << 21};
+	const char *path = "memory";
+	struct weights w;
+	struct err e = ERR_INIT;
+	struct io io;
+	int fd = memory_file((const char *)head, sizeof head);
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1 << 24), 0);
+	assert_int_equal(io_adopt(&io, fd, &e), 0);
+	assert_int_equal(weights_open_io(&w, &io, &path, 1, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "a vocabulary of 2097152 words"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_files), cmocka_unit_test(quantised_files), cmocka_unit_test(faults),
 		cmocka_unit_test(bad_files),  cmocka_unit_test(truncated),       cmocka_unit_test(threads),
-		cmocka_unit_test(real_files),
+		cmocka_unit_test(real_files), cmocka_unit_test(endless_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,19 @@ static void hub_cache(void **state)
 	end(&c);
 }
 
+/* Ids that would lead out of models/ are not made: such directories are ordinary ones. */
+static void hub_dots(void **state)
+{
+	struct layout_case c = begin();
+	(void)state;
+	temp_files(&c.t, "models--..--../snapshots/r/model.safetensors models--..--x/snapshots/r/model.safetensors "
+			 "models--x--./snapshots/r/model.safetensors models--../snapshots/r/model.safetensors "
+			 "models--...--x/snapshots/r/model.safetensors");
+	scan_all_ways(&c.s, &c.t, ".../x models--../snapshots/r models--..--../snapshots/r models--..--x/snapshots/r "
+				  "models--x--./snapshots/r");
+	end(&c);
+}
+
 static void hub_without_refs(void **state)
 {
 	struct layout_case c = begin();
@@ -384,6 +397,8 @@ static void training_run(void **state)
 		"run/config.json run/model.safetensors run/training_args.bin run/checkpoint-100/config.json "
 		"run/checkpoint-100/model.safetensors run/checkpoint-100/optimizer.pt run/checkpoint-100/scheduler.pt "
 		"run/checkpoint-100/scaler.pt run/checkpoint-100/rng_state_0.pth run/checkpoint-100/trainer_state.json "
+		"run/checkpoint-100/sampler.bin run/checkpoint-100/sampler_1.bin run/checkpoint-100/custom_checkpoint_0.pkl "
+		"run/checkpoint-100/recipe_state.pt "
 		"run/checkpoint-100/global_step100/mp_rank_00_model_states.pt "
 		"run/checkpoint-100/global_step100/zero_pp_rank_0_mp_rank_00_optim_states.pt run/runs/events.out.tfevents.1");
 	temp_link(&c.t, "checkpoint-100", "run/latest");
@@ -395,6 +410,10 @@ static void training_run(void **state)
 	assert_non_null(strstr(rows, "optimizer.pt: an optimizer's state\n"));
 	assert_non_null(strstr(rows, "scheduler.pt: a learning-rate scheduler's state\n"));
 	assert_non_null(strstr(rows, "rng_state_0.pth: a random generator's state\n"));
+	assert_non_null(strstr(rows, "/sampler.bin: a data loader's state\n"));
+	assert_non_null(strstr(rows, "/sampler_1.bin: a data loader's state\n"));
+	assert_non_null(strstr(rows, "custom_checkpoint_0.pkl: a trainer's state\n"));
+	assert_non_null(strstr(rows, "recipe_state.pt: a trainer's state\n"));
 	assert_non_null(strstr(rows, "mp_rank_00_model_states.pt: a DeepSpeed shard"));
 	assert_non_null(strstr(rows, "optim_states.pt: a DeepSpeed shard"));
 	assert_non_null(strstr(rows, "run/latest: the same files as run/checkpoint-100\n"));
@@ -466,7 +485,7 @@ int main(void)
 		cmocka_unit_test(tokenizers),
 		cmocka_unit_test(adapters),
 		cmocka_unit_test(hub_cache),
-		cmocka_unit_test(hub_without_refs),
+		cmocka_unit_test(hub_dots), cmocka_unit_test(hub_without_refs),
 		cmocka_unit_test(hub_contained_and_broken),
 		cmocka_unit_test(diffusers),
 		cmocka_unit_test(sentence_transformers),
