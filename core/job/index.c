@@ -332,6 +332,7 @@ int index_start(struct index *ix, struct err *e)
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	status_phase(ix, INDEX_SCAN, 0);	/* not idle before the thread first runs */
 	int r = pthread_create(&ix->thread, NULL, background, ix);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)

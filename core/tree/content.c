@@ -126,7 +126,7 @@ static int64_t stored_x(const struct view *v, struct node n)
 
 static int64_t stored_model(struct node n)
 {
-	uint16_t flags = rows[n.kind].flags;
+	uint32_t flags = rows[n.kind].flags;
 	return flags & ROW_KIN ? (int64_t)n.x << NODE_BITS | n.model : flags & ROW_MODEL ? n.model : 0;
 }
 
@@ -230,10 +230,20 @@ static int content_row(void *arg, const struct catalog_row *row)
 
 /* --- rendering --- */
 
+static bool all_inspected(const struct view *v)
+{
+	for (uint32_t i = 0; i < v->n; i++)
+		if (v->models[i].state < VIEW_INSPECTED)
+			return false;
+	return true;
+}
+
 bool row_is_cheap(struct tree *t, struct view *v, struct node n)
 {
 	const struct row *row = &rows[n.kind];
 	if (row->flags & (ROW_WORK | ROW_SIGNATURES))
+		return false;
+	if ((row->flags & ROW_HEADERS) && !t->o.cached && !all_inspected(v))
 		return false;
 	if ((row->flags & ROW_LINEAGE) && !index_lineage_known(t->index, v))
 		return false;
@@ -253,14 +263,6 @@ static bool has_state(const struct view *v, uint32_t model, enum view_state s)
 {
 	const struct view_model *m = view_by_id(v, model);
 	return m && m->state >= s;
-}
-
-static bool all_inspected(const struct view *v)
-{
-	for (uint32_t i = 0; i < v->n; i++)
-		if (v->models[i].state < VIEW_INSPECTED)
-			return false;
-	return true;
 }
 
 bool row_is_known(struct tree *t, struct view *v, struct node n)
@@ -381,6 +383,19 @@ struct tree_wait {
 	struct flight_wait *wait;
 };
 
+static int need_headers(struct render *r)
+{
+	int rc = 0;
+	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
+		rc = need_state(r, &r->view->models[i], VIEW_INSPECTED);
+		if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM)	/* a broken model is a row, not a failure */
+			rc = 0;
+		if (cancel_asked(r->cancel))
+			rc = -ECANCELED;
+	}
+	return rc;
+}
+
 static int prerequisites(struct render *r)
 {
 	const struct row *row = &rows[r->node.kind];
@@ -389,6 +404,8 @@ static int prerequisites(struct render *r)
 		rc = need_state(r, r->model, state_needed(row));
 	if (rc == 0 && r->other)
 		rc = need_state(r, r->other, state_needed(row));
+	if (rc == 0 && (row->flags & ROW_HEADERS))
+		rc = need_headers(r);
 	if (rc == 0 && (row->flags & ROW_LINEAGE))
 		rc = need_lineage(r);
 	return rc;

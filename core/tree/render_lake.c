@@ -29,19 +29,6 @@ int render_generation(struct render *r)
 	return 0;
 }
 
-static int need_all(struct render *r, enum view_state s)
-{
-	int rc = 0;
-	for (uint32_t i = 0; i < r->view->n && !rc; i++) {
-		rc = need_state(r, &r->view->models[i], s);
-		if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM)	/* a broken model is a row, not a failure */
-			rc = 0;
-		if (cancel_asked(r->cancel))
-			rc = -ECANCELED;
-	}
-	return rc;
-}
-
 /* --- models.tsv --- */
 
 enum { COL_PATH, COL_FORMAT, COL_ARCHITECTURE, COL_DTYPE, COL_PARAMETERS, COL_BYTES, COL_LICENSE, COLS };
@@ -111,7 +98,7 @@ static uint32_t *sorted(struct view *v)
 int render_lake_models(struct render *r)
 {
 	struct table tb;
-	int rc = need_all(r, VIEW_INSPECTED);
+	int rc = 0;
 	cleanup_free uint32_t *order = sorted(r->view);
 	if (!order)
 		return err_nomem(r->err);
@@ -147,7 +134,7 @@ static int problem_row(void *arg, const struct catalog_row *row)
 int render_lake_problems(struct render *r)
 {
 	struct problem_out x = {.r = r};
-	int rc = need_all(r, VIEW_INSPECTED);
+	int rc = 0;
 	cleanup_free uint32_t *order = sorted(r->view);
 	if (!order)
 		return err_nomem(r->err);
@@ -260,7 +247,7 @@ int render_lake_summary(struct render *r)
 	struct catalog *c = tree_catalog(r->tree);
 	bool less = tree_hides(r->tree);
 	uint64_t models = 0, weights = 0, problems = 0, adapters = 0;
-	int rc = need_all(r, VIEW_INSPECTED);
+	int rc = 0;
 	for (uint32_t i = 0; i < r->view->n; i++) {
 		const struct view_model *m = &r->view->models[i];
 		if (!model_shown(r->tree, m))

@@ -38,6 +38,7 @@ enum row_flag {
 	ROW_EXACT_SIZE = 8192,	/* size() is exact without rendering */
 	ROW_KIN = 16384,	/* of a pair, and says what the lake's lineage does: kept until that may have changed */
 	ROW_PASS = 32768,	/* whole weights are read, or documents compared: compute=cached gives only what was computed */
+	ROW_HEADERS = 65536,	/* needs the headers of all models; compute=cached tells of those that were read */
 };
 
 /* What a renderer sees. It appends to out; on failure it returns -errno with err set, and nothing is kept. */
@@ -55,7 +56,7 @@ struct render {
 struct row {
 	const char *pattern;	/* "models/ID/tensors.tsv": for the reader, and for the docs; the last part is the name */
 	uint8_t parent;		/* kind of the directory it is in */
-	uint16_t flags;
+	uint32_t flags;
 	uint32_t needs;		/* enum view_flag bits of the model, all of them, else not listed */
 	uint32_t estimate;	/* generous size in bytes before it is known; 0: 4096 */
 	int (*render)(struct render *r);

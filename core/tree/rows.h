@@ -144,17 +144,18 @@ ROW(EXPORT_DELTA, "export/FLATID/delta/OTHER.safetensors", EXPORT_DELTAS,
 ROW(EXPORT_LINK, "export/FLATID/FILE", EXPORT_MODEL, ROW_LINK | ROW_HIDDEN | M, 0, 0, .target = target_export_file)
 
 ROW(LAKE, "lake", ROOT, ROW_DIR, 0, 0)
-ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE | ROW_WORK, 0, 16384, .render = render_lake_summary)
+ROW(LAKE_SUMMARY, "lake/summary.txt", LAKE, ROW_LAKE | ROW_HEADERS, 0, 16384, .render = render_lake_summary)
 ROW(LAKE_STATUS, "lake/status.txt", LAKE, ROW_LIVE, 0, 4096, .render = render_lake_status)
 ROW(LAKE_GENERATION, "lake/generation", LAKE, ROW_LAKE | ROW_EXACT_SIZE, 0, 32, .render = render_generation,
     .size = size_generation)
-ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0, .render = render_lake_models,
+ROW(LAKE_MODELS, "lake/models.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_HEADERS | ROW_LINEAGE | T, 0, 0,
+    .render = render_lake_models,
 	.guess = guess_lake)
 ROW(LAKE_LINEAGE, "lake/lineage.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0, .render = render_lake_lineage,
 	.guess = guess_lake)
 ROW(LAKE_DUPLICATES, "lake/duplicates.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_LINEAGE | T, 0, 0,
     .render = render_duplicates, .guess = guess_lake)
-ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 0, .render = render_lake_problems,
+ROW(LAKE_PROBLEMS, "lake/problems.tsv", LAKE, ROW_LAKE | ROW_WORK | ROW_HEADERS | T, 0, 0, .render = render_lake_problems,
 	.guess = guess_lake)
 ROW(LAKE_UNREAD, "lake/unread.tsv", LAKE, ROW_LAKE | ROW_WORK | T, 0, 0, .render = render_unread,
 	.guess = guess_lake)
