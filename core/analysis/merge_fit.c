@@ -108,7 +108,7 @@ static double left(const struct fit *s)
  * the products are exact enough to tell. */
 static bool is_copy(const struct fit *s, size_t blocks, double rest)
 {
-	return blocks >= 64 && rest < MERGE_LEAST / 2 * s->floor && s->floor > 1e-9 * s->yy;
+	return blocks >= 64 && s->n >= 200 && rest < MERGE_LEAST / 2 * s->floor && s->floor > 1e-6 * s->yy;
 }
 
 /* Once over all values: the products, or the residual. Of the products no more than shows that the residual will be

@@ -177,9 +177,13 @@ int weights_open_beside(struct weights *w, struct io *ios, const char *const *pa
 	if (!r)
 		r = n ? open_files(w, e ? e : &local) : err_set(e, EINVAL, "no files");
 	w->beside = NULL;
-	if (r == -ENOMEM)	/* by one that asks for too much nobody else may be harmed */
+	if (r == -ENOMEM && w->arena.full) {	/* by one that asks for too much nobody else may be harmed */
 		r = weights_nomem(w, e);
+		if (e)
+			err_prefix(e, "%s: ", w->files[w->reading].path);
+	}
 	w->arena.limit = 0;	/* what is made of the tensors from now on is in proportion to them */
+	w->arena.full = false;
 	if (r < 0)
 		weights_release(w);
 	return r;

@@ -84,14 +84,23 @@ static int add_tensors(struct weights *w, const struct weights *part, const char
 	return 0;
 }
 
+/* What weights_warn and weights_hazard count on: the power of two at or above n. */
+static size_t power_at(size_t n)
+{
+	size_t p = 1;
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
 static int join(struct weights *w, struct joined *j, const char *const *prefixes, struct err *e)
 {
 	struct counts c = count(j->parts, j->n);
 
 	w->files = arena_array(&w->arena, c.files, sizeof *w->files);
 	w->tensors = arena_array(&w->arena, c.tensors + 1, sizeof *w->tensors);
-	w->warnings = arena_array(&w->arena, c.warnings + 1, sizeof *w->warnings);
-	w->hazards = arena_array(&w->arena, c.hazards + 1, sizeof *w->hazards);
+	w->warnings = arena_array(&w->arena, power_at(c.warnings), sizeof *w->warnings);
+	w->hazards = arena_array(&w->arena, power_at(c.hazards), sizeof *w->hazards);
 	if (!w->files || !w->tensors || !w->warnings || !w->hazards)
 		return err_nomem(e);
 	for (size_t i = 0; i < j->n; i++) {

@@ -90,10 +90,14 @@ static int not_tensor(struct pickle *p, struct pick *callable, struct pick *args
 	return give_object(p, callable, args, out, e);
 }
 
-/* Its metadata say that signs are still to be turned when it is read. */
+enum { METADATA = 16 };
+
+/* Its metadata say that signs are still to be turned when it is read; or they are far more than torch writes. */
 static bool is_lazy(const struct pick *metadata)
 {
 	static const char *const bits[] = {"conj", "neg"};
+	if (metadata && metadata->kind == PICK_DICT && metadata->pairs.n > METADATA)
+		return true;
 	for (size_t i = 0; metadata && metadata->kind == PICK_DICT && i < COUNT(bits); i++) {
 		const struct pick *v = pick_get(metadata, bits[i]);
 		if (v && v->kind == PICK_BOOL && v->b)

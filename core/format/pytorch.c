@@ -265,7 +265,7 @@ static int open_entries(struct archive *a)
 		if (!r && a->script && a->w->n_tensors == tensors)
 			r = load_constants(a);
 	}
-	if (r == -EINVAL && a->w->n_hazards > hazards) {	/* it breaks, but what runs before it breaks is the news */
+	if ((r == -EINVAL || r == -ENOTSUP || r == -EFBIG) && a->w->n_hazards > hazards) {	/* it breaks, but what runs before it breaks is the news */
 		if (weights_warn(a->w, a->path, "malformed", "%s", a->e->msg) < 0)
 			return err_nomem(a->e);
 		a->w->n_tensors = tensors;

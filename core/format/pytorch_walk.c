@@ -178,7 +178,7 @@ static int walk_member(struct walk *k, const struct pick *key, const struct pick
 static bool is_one_of(const struct pick *set, const struct pick *key)
 {
 	const char *s = text_of(key);
-	for (size_t i = 0; s && i < set->items.n && i < NAMED; i++) {
+	for (size_t i = 0; s && key->str.len <= TELLING && i < set->items.n && i < NAMED; i++) {
 		const char *one = text_of(set->items.at[i]);
 		if (one && !strcmp(one, s))
 			return true;
@@ -195,6 +195,11 @@ static int walk_buffers(struct walk *k, const struct pick *v, const struct pick 
 		return walk_member(k, NULL, buffers, false, depth);
 	pay(k, NULL, buffers);
 	for (size_t i = 0; i < d->n; i++) {
+		k->budget -= MIN(k->budget, (size_t)8);
+		if (!k->budget) {
+			k->left_out++;
+			break;
+		}
 		int r = is_one_of(left, d->at[i].key) ? 0 : walk_member(k, d->at[i].key, d->at[i].value, true, depth);
 		if (r < 0)
 			return r;

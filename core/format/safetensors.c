@@ -61,6 +61,7 @@ static int begin_skip(struct header *h)
 /* A scalar that is not what its place asks for. */
 static int odd_scalar(struct header *h, const char *what, size_t len)
 {
+	h->ended = true;
 	if (h->skipping) {
 		h->skipping = h->depth > h->skip_depth;
 		return 1;
@@ -274,6 +275,7 @@ static int on_close(void *c)
 {
 	struct header *h = c;
 	h->depth--;
+	h->ended = true;
 	if (h->skipping) {
 		h->skipping = h->depth > h->skip_depth;
 		return 1;
@@ -322,7 +324,7 @@ static bool is_blank(const char *s, size_t n)
 /* The parser begins an open string anew with every chunk: they double until it ends, so that it costs what it weighs. */
 static int make_room(struct header *h, struct err *e)
 {
-	bool ended = h->ended || is_blank(h->chunk, h->filled);
+	bool ended = h->ended || (!h->depth && is_blank(h->chunk, h->filled));	/* padding */
 	h->ended = false;
 	if (h->chunk && ended)
 		return 0;

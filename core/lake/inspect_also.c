@@ -206,8 +206,8 @@ int look_also(struct looking *l, bool *other, struct err *e)
 		if (!read && !may_run(l, &all[i]))
 			continue;
 		for (size_t k = i; k < count; k++)
-			if (k == i || (all[k].kind == SCAN_WEIGHTS_ALSO && one_set(&all[i], &all[k]) &&
-				       in_one_directory(all[k].name, all[i].name))) {
+			if (k == i || (all[k].kind == SCAN_WEIGHTS_ALSO &&
+				       in_one_directory(all[k].name, all[i].name) && one_set(&all[i], &all[k]))) {
 				files[n] = &all[k];
 				names[n++] = all[k].name;
 				seen[k] = true;

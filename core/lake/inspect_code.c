@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_BYTES = 1 << 20, MAX_FILES = 64 /* of components */ };
+enum { MAX_BYTES = 8 << 20, MAX_FILES = 1024 /* of components */, MAX_ITEMS = 1000 /* of a list of them */ };
 
 static bool has_file(const struct inspect_input *in, const char *path)
 {
@@ -19,7 +19,7 @@ static bool modules_name_code(const struct inspect_input *in, const struct value
 {
 	char path[256];
 
-	for (size_t i = 0; modules->kind == VALUE_ARRAY && i < modules->arr.n; i++) {
+	for (size_t i = 0; modules->kind == VALUE_ARRAY && i < MIN(modules->arr.n, (size_t)MAX_ITEMS); i++) {
 		const char *type = value_str(value_get(&modules->arr.items[i], "type"));
 		size_t len = type ? MIN(strcspn(type, "."), sizeof path) : 0;
 		int n = type ? snprintf(path, sizeof path, "%.*s.py", (int)len, type) : 0;
@@ -35,7 +35,7 @@ static bool pipeline_names_code(const struct inspect_input *in, const struct val
 {
 	char path[512];
 
-	for (size_t i = 0; index->kind == VALUE_OBJECT && i < index->obj.n; i++) {
+	for (size_t i = 0; index->kind == VALUE_OBJECT && i < MIN(index->obj.n, (size_t)MAX_ITEMS); i++) {
 		const struct member *m = &index->obj.items[i];
 		bool list = m->value.kind == VALUE_ARRAY && m->value.arr.n;
 		const char *library = list ? value_str(&m->value.arr.items[0]) : NULL;
@@ -83,8 +83,12 @@ int look_code_of_others(struct looking *l, struct err *e)
 	for (size_t i = 0; i < l->in->n_files && !r; i++) {
 		const struct scan_file *file = &l->in->files[i];
 
-		if (file->broken || !is_looked_at(file->name) || n++ >= MAX_FILES)
+		if (file->broken || !is_looked_at(file->name))
 			continue;
+		if (path_base(file->name) > file->name && n++ >= MAX_FILES) {	/* what is not looked at may name code */
+			l->out->facts.flags |= FACTS_CUSTOM_CODE;
+			break;
+		}
 		r = look_value(l, file, MAX_BYTES, &v, e);
 		if (!r && v)
 			look_code(l, v, file->name);

@@ -183,7 +183,7 @@ static bool is_told(const struct facts *f, const char *file)
 static int check_count(struct looking *l, size_t first, const struct name *n, struct err *e)
 {
 	const struct scan_file *all = l->in->files, *file = &all[first];
-	size_t len = (size_t)(path_base(file->name) - file->name) + n->stem;
+	size_t dir = (size_t)(path_base(file->name) - file->name), len = dir + n->stem;
 	cleanup_free bool *there = mem_array((size_t)n->of + 1, sizeof *there);
 	uint32_t have = 0, k = 0;
 	const char *digits;
@@ -195,9 +195,12 @@ static int check_count(struct looking *l, size_t first, const struct name *n, st
 	for (size_t i = first; i < l->in->n_files; i++) {
 		struct name x;
 
+		if (strncmp(all[i].name, file->name, dir))
+			break;			/* files are sorted: those of a directory follow one another */
+		if (strncmp(all[i].name, file->name, len) || strchr(all[i].name + dir, '/'))
+			continue;
 		name_parse(&x, path_base(all[i].name));
-		if (all[i].kind != SCAN_WEIGHTS || all[i].broken || x.of != n->of || x.stem != n->stem ||
-		    strncmp(all[i].name, file->name, len))
+		if (all[i].kind != SCAN_WEIGHTS || all[i].broken || x.of != n->of || x.stem != n->stem)
 			continue;
 		uint32_t at = number_of(&all[i], &x, &digits, &width);
 		have += at <= n->of && !there[at];

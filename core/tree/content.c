@@ -311,10 +311,11 @@ static int render_now(struct render *r, struct tree_file **f)
 	}
 	if (rc < 0 || row->open)
 		return rc;
-	*f = tree_file_content(r->out, !(row->flags & (ROW_LIVE | ROW_KIN)));
+	bool part = row->flags & ROW_HEADERS && !all_inspected(r->view);	/* more may be known at the next open */
+	*f = tree_file_content(r->out, !part && !(row->flags & (ROW_LIVE | ROW_KIN)));
 	if (!*f)
 		return err_nomem(r->err);
-	if (!(row->flags & ROW_LIVE))
+	if (!part && !(row->flags & ROW_LIVE))
 		store(r, *f);
 	return 0;
 }

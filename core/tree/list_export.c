@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/job/index.h"
 #include "core/job/store.h"
+#include "core/lake/names.h"
 #include "core/tree/flat.h"
 #include "core/tree/functions.h"
 #include "core/tree/kin.h"
@@ -81,8 +82,11 @@ static int end_folder(struct links *l)
 static void add_to_folder(struct folder *f, const char *file, enum scan_kind kind)
 {
 	size_t n = strlen(file);
+	const char *slash = strrchr(file, '/');
+	struct name says;
+	name_parse(&says, slash ? slash + 1 : file);
 	f->documents |= is_document(kind);
-	f->closed |= (kind == SCAN_WEIGHTS || kind == SCAN_WEIGHTS_ALSO) &&
+	f->closed |= (kind == SCAN_WEIGHTS || kind == SCAN_WEIGHTS_ALSO || says.kind == SCAN_WEIGHTS || says.unread) &&
 		     (n < 12 || strcmp(file + n - 12, ".safetensors") != 0);
 }
 

@@ -245,8 +245,28 @@ static void test_room(void **state)
 	}
 }
 
+/* What ran before a pickle grew too large has run. */
+static void test_runs_before(void **state)
+{
+	static const char before[] = "\x80\2cposix\nsystem\nU\4trueR";
+	struct buf b = {0};
+	struct weights w;
+	struct err e = ERR_INIT;
+	(void)state;
+	buf_add(&b, before, strlen(before));
+	for (size_t k = 0; k <= 1 << 24; k++)
+		buf_add(&b, "(", 1);
+	assert_false(buf_failed(&b));
+	assert_int_equal(open_bytes(&w, b.data, b.len, &e), 0);
+	assert_int_equal(w.n_hazards, 1);
+	assert_true(w.hazards[0].runs_code);
+	weights_release(&w);
+	buf_release(&b);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cost), cmocka_unit_test(test_room)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cost), cmocka_unit_test(test_room),
+					   cmocka_unit_test(test_runs_before)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

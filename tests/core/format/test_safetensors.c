@@ -1,5 +1,6 @@
 /* safetensors: what is read out of good files; bad ones are test_format.c's and tests/bad's. */
 #include "core/format/memory_file.h"
+#include "core/format/join.h"
 
 #include "core/format/format.h"
 
@@ -168,7 +169,7 @@ static void header_over_100_megabytes(void **state)
 static void long_text(void **state)
 {
 	(void)state;
-	static const size_t sizes[] = {16 << 20, 80 << 20};
+	static const size_t sizes[] = {16 << 20, 80 << 20, 80 << 20};
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		static const char before[] = "{\"__metadata__\":{\"k\":\"", after[] = "\"}}";
 		struct weights w;
@@ -177,7 +178,7 @@ static void long_text(void **state)
 		char *file = malloc(8 + length);
 		memcpy(file, &length, 8);
 		memcpy(file + 8, before, strlen(before));
-		memset(file + 8 + strlen(before), 'x', sizes[i]);
+		memset(file + 8 + strlen(before), i < 2 ? 'x' : ' ', sizes[i]);	/* spaces in a text are no padding */
 		memcpy(file + 8 + strlen(before) + sizes[i], after, strlen(after));
 		int r = open_bytes(&w, file, 8 + length, &e);
 		free(file);
@@ -191,12 +192,46 @@ static void long_text(void **state)
 	}
 }
 
+/* Hazards found later are kept beside those of the parts, and nothing else is written over. */
+static void joined(void **state)
+{
+	static const char text[] = "{\"w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
+	static const char *const prefix[] = {"a component of a long name", "another component of a long name"};
+	struct weights parts[2], w;
+	struct err e = ERR_INIT;
+	char file[8 + sizeof text];
+	uint64_t length = sizeof text - 1;
+	(void)state;
+	memcpy(file, &length, 8);
+	memcpy(file + 8, text, sizeof text);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(open_bytes(&parts[i], file, sizeof file, &e), 0);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(weights_hazard(&parts[i % 2], "f", "k", ERR_NOPOS, true, "%d", i), 0);
+		assert_int_equal(weights_warn(&parts[i % 2], "f", "k", "%d", i), 0);
+	}
+	assert_int_equal(weights_join(&w, parts, prefix, 2, &e), 0);
+	for (int i = 5; i < 20; i++) {
+		assert_int_equal(weights_hazard(&w, "f", "k", ERR_NOPOS, true, "%d", i), 0);
+		assert_int_equal(weights_warn(&w, "f", "k", "%d", i), 0);
+	}
+	assert_int_equal(w.n_hazards, 20);
+	assert_int_equal(w.n_warnings, 20);
+	for (size_t i = 0; i < 2; i++) {
+		char name[80];
+		snprintf(name, sizeof name, "%s.w", prefix[i]);
+		assert_string_equal(w.tensors[i].name, name);
+	}
+	assert_string_equal(w.hazards[19].detail, "19");
+	weights_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contents), cmocka_unit_test(scalars_and_nothing), cmocka_unit_test(metadata_oddities),
 		cmocka_unit_test(position), cmocka_unit_test(large), cmocka_unit_test(header_over_100_megabytes),
-		cmocka_unit_test(long_text),
+		cmocka_unit_test(long_text),        cmocka_unit_test(joined),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

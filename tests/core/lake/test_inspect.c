@@ -240,6 +240,30 @@ static void code(void **state)
 	}
 }
 
+/* However many components there are, the one that names code is looked at, and so are the processors. */
+static void code_among_many(void **state)
+{
+	static const char *const files[] = {"m/unet/config.json", "m/preprocessor_config.json"};
+	(void)state;
+	for (size_t i = 0; i < COUNT(files); i++) {
+		struct temp t;
+		struct seen s = {0};
+		temp_init(&t);
+		put_weights(&t, "m/unet/diffusion_pytorch_model.safetensors", "a.weight 2x3");
+		temp_text(&t, "m/model_index.json", "{\"_class_name\":\"P\"}");
+		for (int k = 0; k < 70; k++) {
+			char path[64];
+			snprintf(path, sizeof path, "m/a%02d/config.json", k);
+			temp_text(&t, path, "{}");
+		}
+		temp_text(&t, files[i], "{\"auto_map\":{\"AutoModel\":\"p.P\"}}");
+		look(&s, &t, "m");
+		is(&s, "loads_code", "yes");
+		done(&s);
+		temp_release(&t);
+	}
+}
+
 /* Of text beside vision the text's blocks count; of DeepSeek's those that its config counts. */
 static void blocks(void **state)
 {
@@ -756,7 +780,7 @@ int main(void)
 		cmocka_unit_test(broken_documents),
 		cmocka_unit_test(broken_weights),
 		cmocka_unit_test(blocks),
-		cmocka_unit_test(code),
+		cmocka_unit_test(code), cmocka_unit_test(code_among_many),
 		cmocka_unit_test(flax_shards),
 		cmocka_unit_test(shards),
 		cmocka_unit_test(pipeline),

@@ -321,6 +321,10 @@ static void test_export_repository(void **state)
 	snprintf(f.lake, sizeof f.lake, "%s/lake", f.dir);
 	put(&f, "p/model_index.json", index, strlen(index));
 	put(&f, "p/scheduler/scheduler_config.json", "{}", 2);
+	put(&f, "p/feature/preprocessor_config.json", "{}", 2);	/* and a pickle by its name alone */
+	put(&f, "p/feature/model.pkl", "x", 1);
+	put(&f, "p/trainer/config.json", "{}", 2);
+	put(&f, "p/trainer/optimizer.pt", "x", 1);
 	put(&f, "p/tokenizer/vocab.json", "{}", 2);
 	put(&f, "p/unet/config.json", "{}", 2);
 	put(&f, "p/unet/diffusion_pytorch_model.safetensors", weights, sizeof weights - 1);
