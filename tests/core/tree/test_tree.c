@@ -215,6 +215,7 @@ static void check_new(struct fixture *f, const char *path)
 	assert_true(strlen(want) > 60);
 	free(got);
 	free(want);
+	index_stop(new.ix);
 	stop(&new);
 }
 
