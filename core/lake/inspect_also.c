@@ -23,16 +23,6 @@ static int by_size(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static size_t dir_len(const char *name)
-{
-	return (size_t)(path_base(name) - name);
-}
-
-static bool in_one_directory(const char *a, const char *b)
-{
-	return dir_len(a) == dir_len(b) && !memcmp(a, b, dir_len(a));
-}
-
 /* Of the files that lie beside `file`: a pipeline has others in its other components. */
 static int sizes_of(struct sizes *s, const struct canon *c, const struct weights *w, const char *file, struct arena *a,
 		    struct err *e)
@@ -43,7 +33,7 @@ static int sizes_of(struct sizes *s, const struct canon *c, const struct weights
 	for (size_t i = 0; i < c->n_parts; i++) {
 		uint64_t n;
 
-		if (!in_one_directory(w->files[w->tensors[c->parts[i].tensor].file].path, file))
+		if (!path_beside(w->files[w->tensors[c->parts[i].tensor].file].path, file))
 			continue;
 		if (__builtin_mul_overflow(c->parts[i].rows, c->parts[i].cols, &n) ||
 		    __builtin_add_overflow(s->sum, n, &s->sum))
@@ -166,7 +156,7 @@ static int look_set_also(struct looking *l, const struct scan_file *const *files
 static const char *read_beside(const struct looking *l, const struct scan_file *file)
 {
 	for (size_t i = 0; i < l->in->n_files; i++)
-		if (l->in->files[i].kind == SCAN_WEIGHTS && in_one_directory(l->in->files[i].name, file->name))
+		if (l->in->files[i].kind == SCAN_WEIGHTS && path_beside(l->in->files[i].name, file->name))
 			return l->in->files[i].name;
 	return NULL;
 }
@@ -207,7 +197,7 @@ int look_also(struct looking *l, bool *other, struct err *e)
 			continue;
 		for (size_t k = i; k < count; k++)
 			if (k == i || (all[k].kind == SCAN_WEIGHTS_ALSO &&
-				       in_one_directory(all[k].name, all[i].name) && one_set(&all[i], &all[k]))) {
+				       path_beside(all[k].name, all[i].name) && one_set(&all[i], &all[k]))) {
 				files[n] = &all[k];
 				names[n++] = all[k].name;
 				seen[k] = true;

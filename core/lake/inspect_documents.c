@@ -16,6 +16,18 @@ const char *path_base(const char *name)
 	return slash ? slash + 1 : name;
 }
 
+size_t path_dir_len(const char *name)
+{
+	return (size_t)(path_base(name) - name);
+}
+
+bool path_beside(const char *a, const char *b)
+{
+	size_t n = path_dir_len(a);
+
+	return n == path_dir_len(b) && !memcmp(a, b, n);
+}
+
 int look_text(struct looking *l, const struct scan_file *file, size_t max, bool cut, char **text, size_t *len,
 	      struct err *e)
 {

@@ -103,7 +103,7 @@ static int compare_names(struct looking *l, const struct scan_file *file, const 
 {
 	const struct weights *w = &l->out->weights;
 	size_t missing = 0, unlisted = 0, misplaced = 0, n = map->obj.n;
-	size_t len = (size_t)(path_base(file->name) - file->name);
+	size_t len = path_dir_len(file->name);
 	const char *first = NULL, *other = NULL, *elsewhere = NULL;
 	cleanup_free const struct tensor **real = mem_array(w->n_tensors + 1, sizeof *real);
 	cleanup_free const char **said = mem_array(n + 1, sizeof *said);
@@ -147,7 +147,7 @@ static int compare_names(struct looking *l, const struct scan_file *file, const 
 static int check(struct looking *l, const struct scan_file *file, const struct value *index, struct err *e)
 {
 	const struct value *map = value_get(index, "weight_map");
-	size_t n, len = (size_t)(path_base(file->name) - file->name), gone = 0;
+	size_t n, len = path_dir_len(file->name), gone = 0;
 	const char **shards;
 
 	if (!map || map->kind != VALUE_OBJECT) {
@@ -183,7 +183,7 @@ static bool is_told(const struct facts *f, const char *file)
 static int check_count(struct looking *l, size_t first, const struct name *n, struct err *e)
 {
 	const struct scan_file *all = l->in->files, *file = &all[first];
-	size_t dir = (size_t)(path_base(file->name) - file->name), len = dir + n->stem;
+	size_t dir = path_dir_len(file->name), len = dir + n->stem;
 	cleanup_free bool *there = mem_array((size_t)n->of + 1, sizeof *there);
 	uint32_t have = 0, k = 0;
 	const char *digits;
@@ -230,7 +230,7 @@ static int look_counts(struct looking *l, struct err *e)
 		name_parse(&n, path_base(all[i].name));
 		if (all[i].kind != SCAN_WEIGHTS || !n.of)
 			continue;
-		size_t len = (size_t)(path_base(all[i].name) - all[i].name) + n.stem;
+		size_t len = path_dir_len(all[i].name) + n.stem;
 		if (!from || last.of != n.of || last.stem != n.stem || strncmp(from, all[i].name, len))
 			r = check_count(l, i, &n, e);
 		from = all[i].name;

@@ -13,6 +13,10 @@ struct looking {
 
 /* The part of a name after its last '/'. */
 const char *path_base(const char *name);
+/* Bytes of what stands before that, its '/' among them. */
+size_t path_dir_len(const char *name);
+/* Do two files lie in one directory? */
+bool path_beside(const char *a, const char *b);
 
 /* --- inspect_documents.c: every document that the model has. */
 int look_documents(struct looking *l, struct err *e);

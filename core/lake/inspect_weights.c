@@ -59,21 +59,16 @@ static int choose(struct looking *l, struct chosen *c, struct err *e)
 	return 0;
 }
 
-static size_t dir_len(const char *name)
-{
-	return (size_t)(path_base(name) - name);
-}
-
 /* How many of the files from `first` on lie in the same directory. They are sorted by name, so that subdirectories may
  * come between; those are put behind. */
 static size_t gather(struct chosen *c, size_t first)
 {
-	size_t len = dir_len(c->names[first]), n = first + 1;
+	size_t n = first + 1;
 
 	for (size_t i = n; i < c->n; i++) {
 		const struct scan_file *file = c->files[i];
 
-		if (dir_len(c->names[i]) != len || memcmp(c->names[i], c->names[first], len))
+		if (!path_beside(c->names[i], c->names[first]))
 			continue;
 		memmove(c->files + n + 1, c->files + n, (i - n) * sizeof *c->files);
 		memmove(c->names + n + 1, c->names + n, (i - n) * sizeof *c->names);
@@ -140,7 +135,7 @@ static int open_beside(void *ctx, uint32_t file, const char *name, struct io *io
 {
 	const struct shelf *s = ctx;
 	const char *path = s->files[file]->path;
-	size_t len = (size_t)(path_base(path) - path);
+	size_t len = path_dir_len(path);
 	cleanup_free char *full = mem_alloc(len + strlen(name) + 1);
 
 	if (!full)
@@ -185,7 +180,7 @@ int look_set(struct looking *l, const struct scan_file *const *files, const char
 /* A component's name is the directory that it lies in: "text_encoder", "0_Transformer.deeper". */
 static char *component_name(struct arena *a, const char *file)
 {
-	size_t len = dir_len(file);
+	size_t len = path_dir_len(file);
 	char *name = arena_strndup(a, file, len ? len - 1 : 0);
 
 	for (char *p = name; p && *p; p++)
@@ -226,10 +221,8 @@ static int open_components(struct looking *l, struct chosen *c, struct err *e)
 
 static bool in_one_directory(const struct chosen *c)
 {
-	size_t len = c->n ? dir_len(c->names[0]) : 0;
-
 	for (size_t i = 1; i < c->n; i++)
-		if (dir_len(c->names[i]) != len || memcmp(c->names[i], c->names[0], len))
+		if (!path_beside(c->names[i], c->names[0]))
 			return false;
 	return true;
 }
