@@ -129,10 +129,8 @@ static int find_script(struct archive *a)
 /* A frozen program has no parameters any more: its weights are constants, CONSTANTS.c0 and so on in its code. */
 static int load_constants(struct archive *a)
 {
-	const char *prefix = a->constants ? arena_printf(&a->w->arena, "%sCONSTANTS.c", a->prefix) : NULL;
-	if (a->constants && !prefix)
-		return err_nomem(a->e);
-	return a->constants ? load_pickle(a, a->constants, prefix, "constants/") : 0;
+	const char *prefix = arena_printf(&a->w->arena, "%sCONSTANTS.c", a->prefix);
+	return prefix ? load_pickle(a, a->constants, prefix, "constants/") : err_nomem(a->e);
 }
 
 /* Entries that torch itself writes beside data.pkl and that hold no pickle. Of two of one name a loader may take the
@@ -262,10 +260,10 @@ static int open_entries(struct archive *a)
 		r = find_script(a);
 		if (!r)
 			r = load_pickle(a, a->main, a->prefix, "data/");
-		if (!r && a->script && a->w->n_tensors == tensors)
+		if (!r && a->constants && a->w->n_tensors == tensors)
 			r = load_constants(a);
 	}
-	if ((r == -EINVAL || r == -ENOTSUP || r == -EFBIG) && a->w->n_hazards > hazards) {	/* it breaks, but what runs before it breaks is the news */
+	if (torch_is_broken(r) && a->w->n_hazards > hazards) {
 		if (weights_warn(a->w, a->path, "malformed", "%s", a->e->msg) < 0)
 			return err_nomem(a->e);
 		a->w->n_tensors = tensors;

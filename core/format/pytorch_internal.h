@@ -4,6 +4,8 @@
 #include "core/format/pickle.h"
 #include "core/format/stored.h"
 
+#include <errno.h>
+
 /* One pickle with its storages, while it is being opened. */
 struct torch_part {
 	struct weights *w;
@@ -33,6 +35,11 @@ int torch_add_tensors(struct torch_part *t, struct pick *root, struct err *e);
 int torch_open_legacy(struct weights *w, uint32_t file, struct source src, const char *prefix, struct err *e);
 /* Why there are no tensors, from the warnings; NULL: there is nothing that would be one. */
 const char *torch_why_none(const struct weights *w);
+/* Of errors: is it what the pickle says, and no failure to read it? What it ran before it broke it has run: that is the news. */
+static inline bool torch_is_broken(int r)
+{
+	return r == -EINVAL || r == -ENOTSUP || r == -EFBIG;
+}
 /* Could these bytes begin a pickle of `size` bytes? 0 no, 100 surely */
 int torch_probe_pickle(const unsigned char *head, size_t len, uint64_t size);
 

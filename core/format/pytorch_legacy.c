@@ -144,10 +144,9 @@ static int open_pickles(struct torch_part *t, struct pickle *p, struct err *e)
 	return r;
 }
 
-/* A pickle that ends or breaks after it has run something has still run it: the hazards are the news. */
 static int forgive(struct weights *w, const char *path, int r, size_t hazards, struct err *e)
 {
-	if ((r != -EINVAL && r != -ENOTSUP && r != -EFBIG) || w->n_hazards == hazards)
+	if (!torch_is_broken(r) || w->n_hazards == hazards)
 		return r;
 	bool runs = false;
 	for (size_t i = hazards; i < w->n_hazards; i++)
