@@ -356,6 +356,23 @@ static void shards(void **state)
 	look(&s, &t, "m");
 	problem(&s, "gone.safetensors", "missing", "model.safetensors.index.json");
 	done(&s);
+	/* names that lead out of the model's directory are no shards of it */
+	temp_text(&t, "secret.safetensors", "x");
+	temp_text(&t, "m/model.safetensors.index.json",
+		  "{\"weight_map\":{\"a.weight\":\"../secret.safetensors\",\"b.weight\":\"/etc/passwd\",\"c.weight\":\"\"}}");
+	look(&s, &t, "m");
+	problem(&s, "../secret.safetensors", "missing", "model.safetensors.index.json");
+	problem(&s, "/etc/passwd", "missing", "model.safetensors.index.json");
+	problem(&s, "", "missing", "model.safetensors.index.json");
+	is(&s, "tensors", "3");
+	done(&s);
+	/* all as it says */
+	temp_text(&t, "m/model.safetensors.index.json",
+		  "{\"weight_map\":{\"b.weight\":\"model-00002-of-00002.safetensors\",\"a.weight\":"
+		  "\"model-00001-of-00002.safetensors\",\"d.weight\":\"model-00001-of-00002.safetensors\"}}");
+	look(&s, &t, "m");
+	assert_int_equal(s.it.facts.n_problems, 0);
+	done(&s);
 	temp_text(&t, "m/model.safetensors.index.json", "{\"weight_map\":[1]}");
 	look(&s, &t, "m");
 	problem(&s, "model.safetensors.index.json", "malformed", "weight_map");
