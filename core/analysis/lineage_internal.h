@@ -82,6 +82,11 @@ void lineage_by_size(const struct lineage *l, uint32_t *order);
 /* Texts are copied. -ENOMEM. */
 int lineage_add_edge(struct lineage *l, const struct lineage_edge *d, const char *evidence, const char *why);
 int lineage_add_source(struct lineage *l, const struct lineage_source *s, struct err *e);
+int lineage_add_problem(struct lineage *l, uint32_t model, const char *problem, const char *detail, struct err *e);
+/* members: in l's arena */
+int lineage_add_family(struct lineage *l, uint32_t *members, size_t n, struct err *e);
+/* What a family gave, into the whole; texts are copied into its arena. */
+int lineage_absorb(struct lineage *l, const struct lineage *p, struct err *e);
 
 static inline const float *fam_x(const struct fam *f, uint32_t m, size_t slot) { return lineup_x(&f->v, m, slot); }
 static inline const struct sigpart *fam_part(const struct fam *f, uint32_t m, size_t slot)
