@@ -1,371 +1,31 @@
-/* Finding the tensors that make up one quantised weight, by the names, types and shapes that each writer uses. */
+/* Finding the tensors that make up one quantised weight and putting the weight in their place. */
 #include "core/format/compose_internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-struct finding {
-	struct weights *w;
-	const struct value *config;	/* quantization_config, quantization or NULL */
-	const struct tensor **by_name;	/* sorted */
-	uint32_t *made;			/* by tensor: 1 + index of the composite it is the main part of */
-	bool *dropped;			/* by tensor: a lesser part */
-	struct composite *items;	/* heap while growing */
-	struct tensor *shown;		/* what each becomes */
-	size_t n, cap, shown_cap;
-	struct err *e;
-	int failed;
-};
-
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-	return n > m && !strcmp(s + n - m, end);
-}
-
-/* --- names --- */
 
 static int by_name(const void *a, const void *b)
 {
 	return strcmp((*(const struct tensor *const *)a)->name, (*(const struct tensor *const *)b)->name);
 }
 
-/* The tensor called base (its first n bytes) and then `suffix`. */
-static const struct tensor *find(const struct finding *f, const char *base, size_t n, const char *suffix)
+const struct tensor *compose_find(const struct site *at, const char *suffix)
 {
-	size_t lo = 0, hi = f->w->n_tensors;
+	size_t lo = 0, hi = at->f->w->n_tensors;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		const char *name = f->by_name[mid]->name;
-		int c = strncmp(base, name, n);
+		const char *name = at->f->by_name[mid]->name;
+		int c = strncmp(at->base, name, at->n);
 		if (!c)
-			c = strcmp(suffix, name + n);
+			c = strcmp(suffix, name + at->n);
 		if (!c)
-			return f->by_name[mid];
+			return at->f->by_name[mid];
 		if (c < 0)
 			hi = mid;
 		else
 			lo = mid + 1;
 	}
 	return NULL;
-}
-
-static const char *const triggers[] = {".SCB",
-				       ".quant_state.bitsandbytes__nf4",
-				       ".quant_state.bitsandbytes__fp4",
-				       ".qweight",
-				       ".weight_packed",
-				       ".weight_scale",
-				       ".weight_scale_inv",
-				       ".biases"};
-
-/* Which trigger the name ends with, and the length of what stands before; -1: none. */
-static int trigger_of(const char *name, size_t *base)
-{
-	for (size_t i = 0; i < COUNT(triggers); i++)
-		if (ends_with(name, triggers[i])) {
-			*base = strlen(name) - strlen(triggers[i]);
-			return (int)i;
-		}
-	return -1;
-}
-
-static int64_t config_int(const struct finding *f, const char *key, int64_t fallback)
-{
-	int64_t i;
-	return value_int(value_get(f->config, key), &i) ? i : fallback;
-}
-
-/* --- building --- */
-
-static void part(struct composite *c, const struct tensor **slot, const struct tensor *t)
-{
-	if (slot)
-		*slot = t;
-	if (t && c->n_parts < COMPOSITE_PARTS)
-		c->parts[c->n_parts++] = t;
-}
-
-static bool is_float(const struct tensor *t)
-{
-	return t->dtype == DTYPE_F16 || t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F32;
-}
-
-static bool is_matrix(const struct tensor *t)
-{
-	return t->ndim == 2 && t->shape[0] && t->shape[1];
-}
-
-/* A matrix view of main's shape with `cols` in its last dimension. */
-static bool set_shape(struct tensor *t, struct composite *c, const struct tensor *main, uint64_t cols)
-{
-	if (main->ndim < 1 || !cols || !main->shape[main->ndim - 1] || !main->elements)
-		return false;
-	*t = *main;
-	t->shape[t->ndim - 1] = cols;
-	c->cols = cols;
-	c->rows = main->elements / main->shape[main->ndim - 1];
-	return !__builtin_mul_overflow(c->rows, cols, &t->elements);
-}
-
-/* How a grid of scales lies over the matrix: one, a row each, groups along rows, or blocks. */
-static bool set_grid(struct composite *c, uint64_t block_hint_rows, uint64_t block_hint_cols)
-{
-	const struct tensor *s = c->scale;
-	uint64_t rows = s->ndim >= 2 ? s->elements / MAX(s->shape[s->ndim - 1], (uint64_t)1) : s->elements;
-	uint64_t cols = s->ndim >= 2 ? s->shape[s->ndim - 1] : 1;
-	if (!rows || !cols)
-		return false;
-	if (s->elements == 1) {
-		c->block_rows = c->rows;
-		c->block_cols = c->cols;
-	} else {
-		c->block_rows = rows == c->rows ? 1 : block_hint_rows ? block_hint_rows : (c->rows + rows - 1) / rows;
-		c->block_cols = cols == 1 ? c->cols : block_hint_cols ? block_hint_cols : (c->cols + cols - 1) / cols;
-		if ((c->rows - 1) / c->block_rows + 1 != rows || (c->cols - 1) / c->block_cols + 1 != cols)
-			return false;
-	}
-	c->scale_cols = cols;
-	return true;
-}
-
-static bool make_bnb_int8(struct finding *f, const char *name, size_t n, struct composite *c, struct tensor *t)
-{
-	part(c, &c->q, find(f, name, n, ".weight"));
-	part(c, &c->scale, find(f, name, n, ".SCB"));
-	part(c, NULL, find(f, name, n, ".weight_format"));
-	if (!c->q || c->q->dtype != DTYPE_I8 || c->q->ndim < 2 || !set_shape(t, c, c->q, c->q->shape[c->q->ndim - 1]))
-		return false;
-	c->packing = PACK_I8;
-	c->factor = 7.874015718698502e-3f;	/* 1/127, as bitsandbytes writes it */
-	t->dtype = DTYPE_BNB_INT8;
-	return c->scale->dtype == DTYPE_F32 && c->scale->elements == c->rows && set_grid(c, 0, 0);
-}
-
-/* Only what is wrong with the file makes a composite that does not fit; out of memory and failed reads end it all. */
-static bool succeeded(struct finding *f, int r)
-{
-	if (r < 0)
-		f->failed = r;
-	return r == 0;
-}
-
-static bool read_table(struct finding *f, const struct tensor *t, float *out, uint64_t n)
-{
-	return t && t->elements == n && is_float(t) && succeeded(f, weights_read(f->w, t, 0, n, out, f->e));
-}
-
-/* The JSON that bitsandbytes stores as a tensor of bytes. */
-static const struct value *read_state(struct finding *f, const struct tensor *t, struct value *v)
-{
-	char text[4096];
-	struct err e = ERR_INIT;
-	if (!t || t->dtype != DTYPE_U8 || t->bytes > sizeof text ||
-	    !succeeded(f, weights_read_raw(f->w, t, 0, t->bytes, text, f->e)))
-		return NULL;
-	int r = json_parse_loose(&f->w->arena, text, t->bytes, NULL, v, &e);
-	if (r == -ENOMEM)
-		f->failed = err_nomem(f->e);
-	return r < 0 ? NULL : v;
-}
-
-static bool set_state_shape(struct tensor *t, struct composite *c, const struct value *shape)
-{
-	size_t nd = value_count(shape);
-	uint64_t elements = 1;
-	if (!nd || nd > TENSOR_DIMS || shape->kind != VALUE_ARRAY)
-		return false;
-	*t = *c->q;
-	t->ndim = (uint8_t)nd;
-	for (size_t i = 0; i < nd; i++) {
-		int64_t d;
-		if (!value_int(&shape->arr.items[i], &d) || d <= 0 ||
-		    __builtin_mul_overflow(elements, (uint64_t)d, &elements))
-			return false;
-		t->shape[i] = (uint64_t)d;
-	}
-	t->elements = elements;
-	c->cols = t->shape[nd - 1];
-	c->rows = elements / c->cols;
-	return true;
-}
-
-static bool make_bnb_4bit(struct finding *f, const char *name, size_t n, const char *state_suffix, struct composite *c,
-			  struct tensor *t)
-{
-	struct value json;
-	const struct tensor *state = find(f, name, n, state_suffix), *nested = find(f, name, n, ".nested_absmax");
-	const struct tensor *map = find(f, name, n, ".quant_map"), *nested_map = find(f, name, n, ".nested_quant_map");
-	const struct value *v = read_state(f, state, &json);
-	int64_t block = 0, nested_block = 0;
-	double offset = 0;
-	part(c, &c->q, find(f, name, n, ""));
-	part(c, &c->scale, find(f, name, n, ".absmax"));
-	part(c, &c->nested_scale, nested);
-	part(c, NULL, nested_map);
-	part(c, NULL, map);
-	part(c, NULL, state);
-	if (!c->q || !c->scale || !v || !set_state_shape(t, c, value_get(v, "shape")) ||
-	    !read_table(f, map, c->codes, 16) || !value_int(value_get(v, "blocksize"), &block) || block < 1 ||
-	    c->q->bytes != t->elements / 2 + t->elements % 2)
-		return false;
-	c->block_cols = (uint64_t)block;
-	if (c->scale->elements != (t->elements - 1) / c->block_cols + 1)
-		return false;
-	if (nested) {
-		if (!read_table(f, nested_map, c->nested_codes, 256) ||
-		    !value_int(value_get(v, "nested_blocksize"), &nested_block) || nested_block < 1 ||
-		    !value_num(value_get(v, "nested_offset"), &offset) || c->scale->dtype != DTYPE_U8 ||
-		    nested->elements != (c->scale->elements - 1) / (uint64_t)nested_block + 1)
-			return false;
-		c->nested_block = (uint64_t)nested_block;
-		c->nested_offset = (float)offset;
-	}
-	c->packing = PACK_CODES;
-	t->dtype = ends_with(state_suffix, "nf4") ? DTYPE_BNB_NF4 : DTYPE_BNB_FP4;
-	return nested || is_float(c->scale);
-}
-
-/* GPTQ's words go down the inputs, AWQ's along the outputs: the scales' width tells. */
-static bool make_gptq(struct finding *f, const char *name, size_t n, struct composite *c, struct tensor *t)
-{
-	part(c, &c->q, find(f, name, n, ".qweight"));
-	part(c, &c->zeros, find(f, name, n, ".qzeros"));
-	part(c, &c->scale, find(f, name, n, ".scales"));
-	part(c, &c->index, find(f, name, n, ".g_idx"));
-	const struct tensor *q = c->q, *z = c->zeros, *s = c->scale;
-	if (!z || !s || !is_matrix(q) || !is_matrix(z) || !is_matrix(s) || q->dtype != DTYPE_I32 ||
-	    z->dtype != DTYPE_I32 || !is_float(s) || z->shape[0] != s->shape[0] || s->shape[1] % 8 ||
-	    q->shape[0] > UINT32_MAX || s->shape[1] > UINT32_MAX)
-		return false;
-	bool awq = q->shape[1] != s->shape[1];
-	const char *version = value_str(value_get(f->config, "checkpoint_format"));
-	c->packing = awq ? PACK_AWQ : PACK_GPTQ;
-	c->rows = s->shape[1];
-	c->bits = (uint32_t)(z->shape[1] * 32 / c->rows);
-	if (c->bits < 2 || c->bits > 8 || z->shape[1] * 32 != c->rows * c->bits)
-		return false;
-	if (awq && (c->bits != 4 || q->shape[1] * 8 != c->rows))
-		return false;
-	c->cols = awq ? q->shape[0] : q->shape[0] * 32 / c->bits;
-	if (!awq && (c->cols * c->bits != q->shape[0] * 32 || (32 % c->bits && (c->rows % 32 || c->cols % 32))))
-		return false;
-	c->zero = awq || (version && !strcmp(version, "gptq_v2")) ? 0 : 1;
-	c->block_cols = (c->cols + s->shape[0] - 1) / s->shape[0];
-	int64_t group = config_int(f, "group_size", 0);
-	if (group > 0 && (c->cols - 1) / (uint64_t)group + 1 == s->shape[0])
-		c->block_cols = (uint64_t)group;
-	if (c->index && (c->index->elements != c->cols || c->index->dtype != DTYPE_I32))
-		return false;
-	*t = *q;
-	t->dtype = awq ? DTYPE_AWQ : DTYPE_GPTQ;
-	t->shape[0] = c->rows;
-	t->shape[1] = c->cols;
-	return !__builtin_mul_overflow(c->rows, c->cols, &t->elements);
-}
-
-static bool make_packed(struct finding *f, const char *name, size_t n, struct composite *c, struct tensor *t)
-{
-	const struct tensor *shape = find(f, name, n, ".weight_shape");
-	unsigned char raw[16];
-	part(c, &c->q, find(f, name, n, ".weight_packed"));
-	part(c, &c->scale, find(f, name, n, ".weight_scale"));
-	part(c, &c->zeros, find(f, name, n, ".weight_zero_point"));
-	part(c, &c->index, find(f, name, n, ".weight_g_idx"));
-	part(c, NULL, shape);
-	if (!is_matrix(c->q) || c->q->dtype != DTYPE_I32 || !c->scale || !is_float(c->scale) || !shape ||
-	    shape->dtype != DTYPE_I64 || shape->elements != 2 ||
-	    !succeeded(f, weights_read_raw(f->w, shape, 0, 16, raw, f->e)))
-		return false;
-	uint64_t dims[2] = {0};
-	for (int i = 15; i >= 0; i--)
-		dims[i / 8] = dims[i / 8] << 8 | raw[i];
-	if (dims[0] != c->q->shape[0] || !dims[1] || dims[1] > UINT32_MAX || !set_shape(t, c, c->q, dims[1]))
-		return false;
-	c->packing = PACK_BITS;
-	c->bits = (c->cols + 7) / 8 == c->q->shape[1] ? 4 : (c->cols + 3) / 4 == c->q->shape[1] ? 8 : 0;
-	c->zero = c->bits == 4 ? 8 : 128;
-	c->factor = 1;
-	t->dtype = c->bits == 4 ? DTYPE_CT_INT4 : DTYPE_CT_INT8;
-	if (!c->bits || !set_grid(c, 0, 0) ||
-	    (c->index && (c->index->elements != c->cols || c->index->dtype != DTYPE_I32)))
-		return false;
-	uint64_t each = 32 / c->bits;
-	return !c->zeros ||
-	       (c->zeros->dtype == DTYPE_I32 && c->zeros->elements == (c->rows + each - 1) / each * c->scale_cols);
-}
-
-/* A weight of 8 bits with its scale beside it. */
-static bool make_scaled(struct finding *f, const char *name, size_t n, const char *suffix, struct composite *c,
-			struct tensor *t)
-{
-	part(c, &c->q, find(f, name, n, ".weight"));
-	part(c, &c->scale, find(f, name, n, suffix));
-	part(c, &c->zeros, find(f, name, n, ".weight_zero_point"));
-	part(c, NULL, find(f, name, n, ".input_scale"));
-	const struct tensor *q = c->q;
-	if (!q || q->ndim < 2 || !is_float(c->scale) || !set_shape(t, c, q, q->shape[q->ndim - 1]))
-		return false;
-	bool fp8 = q->dtype == DTYPE_F8_E4M3 || q->dtype == DTYPE_F8_E5M2 || q->dtype == DTYPE_F8_E4M3FNUZ;
-	if (!fp8 && q->dtype != DTYPE_I8)
-		return false;
-	const struct value *block = value_get(f->config, "weight_block_size");
-	int64_t hint[2] = {0, 0};
-	for (size_t i = 0; i < 2 && value_count(block) == 2 && block->kind == VALUE_ARRAY; i++)
-		if (!value_int(&block->arr.items[i], &hint[i]) || hint[i] < 0)
-			hint[i] = 0;
-	c->packing = fp8 ? PACK_FLOAT : PACK_I8;
-	c->factor = 1;
-	t->dtype = fp8 ? DTYPE_CT_FP8 : DTYPE_CT_INT8;
-	if (c->zeros && (fp8 || c->zeros->elements != c->scale->elements))
-		c->zeros = NULL;
-	if (hint[0] && set_grid(c, (uint64_t)hint[0], (uint64_t)hint[1]))
-		return true;
-	return set_grid(c, 128, 128) || set_grid(c, 0, 0);
-}
-
-/* MLX: groups of columns; a layer's own settings stand under its name in the config. */
-static bool make_mlx(struct finding *f, const char *name, size_t n, struct composite *c, struct tensor *t)
-{
-	char layer[512];
-	part(c, &c->q, find(f, name, n, ".weight"));
-	part(c, &c->scale, find(f, name, n, ".scales"));
-	part(c, &c->bias, find(f, name, n, ".biases"));
-	const struct tensor *q = c->q, *s = c->scale;
-	if (!q || !s || q->dtype != DTYPE_U32 || q->ndim < 2 || s->ndim != q->ndim || !is_float(s) ||
-	    !is_float(c->bias) || c->bias->elements != s->elements)
-		return false;
-	snprintf(layer, sizeof layer, "%.*s", (int)MIN(n, sizeof layer - 1), name);
-	int64_t group = config_int(f, "group_size", 64);
-	value_int(value_get(value_get(f->config, layer), "group_size"), &group);
-	uint64_t words = q->shape[q->ndim - 1], groups = s->shape[s->ndim - 1], cols;
-	if (group < 1 || group > 4096 || !words || words > UINT32_MAX || !groups ||
-	    __builtin_mul_overflow(groups, (uint64_t)group, &cols) || !set_shape(t, c, q, cols))
-		return false;
-	c->bits = (uint32_t)(words * 32 / cols);
-	c->packing = PACK_BITS;
-	c->factor = 1;
-	c->block_rows = 1;
-	c->block_cols = (uint64_t)group;
-	c->scale_cols = groups;
-	t->dtype = DTYPE_MLX;
-	return c->bits >= 2 && c->bits <= 8 && words * 32 == cols * c->bits && s->elements / groups == c->rows;
-}
-
-/* --- putting together --- */
-
-static bool make(struct finding *f, int trigger, const char *name, size_t n, struct composite *c, struct tensor *t)
-{
-	switch (trigger) {
-	case 0: return make_bnb_int8(f, name, n, c, t);
-	case 1: case 2: return make_bnb_4bit(f, name, n, triggers[trigger], c, t);
-	case 3: return make_gptq(f, name, n, c, t);
-	case 4: return make_packed(f, name, n, c, t);
-	case 5: case 6: return make_scaled(f, name, n, triggers[trigger], c, t);
-	default: return make_mlx(f, name, n, c, t);
-	}
 }
 
 static size_t index_of(const struct finding *f, const struct tensor *t)
@@ -407,16 +67,16 @@ static int find_all(struct finding *f)
 	for (size_t i = 0; i < w->n_tensors; i++) {
 		size_t n;
 		const char *name = w->tensors[i].name;
-		int trigger = trigger_of(name, &n);
-		if (trigger < 0 || n > INT32_MAX)
+		const struct writer *writer = compose_writer(name, &n);
+		if (!writer || n > INT32_MAX)
 			continue;
 		struct composite c = {0};
 		struct tensor t = {0};
-		if (!make(f, trigger, name, n, &c, &t)) {
+		struct site at = {f, name, n, writer->suffix};
+		if (!writer->make(&at, &c, &t)) {
 			if (f->failed)
 				return f->failed;
-			/* a scale may belong to something else; the other triggers say what they are */
-			if (trigger != 5 && trigger != 7 &&
+			if (!writer->shared &&
 			    weights_warn(w, w->files[w->tensors[i].file].path, "quantisation",
 					 "%.200s: its parts do not fit together, they are shown as they are", name) < 0)
 				return err_nomem(f->e);
@@ -492,7 +152,7 @@ static bool any_trigger(const struct weights *w)
 {
 	size_t base;
 	for (size_t i = 0; i < w->n_tensors; i++)
-		if (trigger_of(w->tensors[i].name, &base) >= 0)
+		if (compose_writer(w->tensors[i].name, &base))
 			return true;
 	return false;
 }

@@ -1,6 +1,6 @@
 #ifndef TARN_FORMAT_COMPOSE_INTERNAL_H
 #define TARN_FORMAT_COMPOSE_INTERNAL_H
-/* Between compose.c (finding composites) and compose_read.c (their values). */
+/* Between compose.c (finding composites), compose_writers.c (what each writer's parts are) and compose_read.c (their values). */
 #include "core/format/compose.h"
 
 enum { COMPOSITE_PARTS = 6 };
@@ -33,6 +33,35 @@ struct composed {
 	struct composite *items;	/* by aux of the composite tensors */
 	size_t n;
 };
+
+/* While looking for composites. */
+struct finding {
+	struct weights *w;
+	const struct value *config;	/* quantization_config, quantization or NULL */
+	const struct tensor **by_name;	/* sorted */
+	uint32_t *made;			/* by tensor: 1 + index of the composite it is the main part of */
+	bool *dropped;			/* by tensor: a lesser part */
+	struct composite *items;	/* heap while growing */
+	struct tensor *shown;		/* what each becomes */
+	size_t n, cap, shown_cap;
+	struct err *e;
+	int failed;
+};
+
+
+/* A place where a composite may be: the tensors called base (its first n bytes) and what its writer puts behind. */
+struct site { struct finding *f; const char *base; size_t n; const char *suffix; };
+
+/* One of the ways to store a quantised weight, known by how the name of one of its tensors ends. */
+struct writer {
+	const char *suffix;
+	/* The parts, how to read them and what to show. False: they do not fit together, or f->failed is why not. */
+	bool (*make)(const struct site *at, struct composite *c, struct tensor *t);
+	bool shared;	/* others use the ending too: what does not fit is no news */
+};
+
+const struct writer *compose_writer(const char *name, size_t *base);	/* NULL: none; base: length of what stands before */
+const struct tensor *compose_find(const struct site *at, const char *suffix);	/* NULL where there is none */
 
 int compose_read(const struct weights *w, const struct tensor *t, uint64_t first, uint64_t n, float *out,
 		 struct err *e);
