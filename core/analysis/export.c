@@ -37,7 +37,11 @@ static enum dtype type_written(enum dtype d)
 {
 	if (has_type(d))
 		return d;
-	return d == DTYPE_C128 ? DTYPE_F64 : d == DTYPE_MXFP4 || d == DTYPE_NVFP4 ? DTYPE_F32 : DTYPE_F16;
+	switch (d) {
+	case DTYPE_C128: return DTYPE_F64;
+	case DTYPE_MXFP4: case DTYPE_NVFP4: case DTYPE_CT_MXFP4: case DTYPE_CT_NVFP4: return DTYPE_F32;
+	default: return DTYPE_F16;
+	}
 }
 
 const char *export_architecture(const struct weights *w)

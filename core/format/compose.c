@@ -45,8 +45,7 @@ static int add(struct finding *f, const char *name, size_t n, const struct compo
 {
 	if (mem_grow(&f->items, &f->cap, f->n + 1) < 0 || mem_grow(&f->shown, &f->shown_cap, f->n + 1) < 0)
 		return err_nomem(f->e);
-	bool whole = t->dtype == DTYPE_BNB_NF4 || t->dtype == DTYPE_BNB_FP4;
-	t->name = arena_printf(&f->w->arena, "%.*s%s", (int)n, name, whole ? "" : ".weight");
+	t->name = arena_printf(&f->w->arena, "%.*s%s", (int)n, name, c->named ? "" : ".weight");
 	if (!t->name)
 		return err_nomem(f->e);
 	t->aux = (uint32_t)f->n;
@@ -97,7 +96,9 @@ static const char *method_name(struct weights *w, const struct composite *c, con
 	case DTYPE_BNB_FP4: return "bnb-fp4";
 	case DTYPE_CT_INT8: return "compressed-int8";
 	case DTYPE_CT_INT4: return "compressed-int4";
-	case DTYPE_CT_FP8: return "fp8";
+	case DTYPE_CT_FP8: return c->block_rows == 1 && c->block_cols == 32 ? "mxfp8" : "fp8";
+	case DTYPE_CT_MXFP4: return "mxfp4";
+	case DTYPE_CT_NVFP4: return "nvfp4";
 	default:
 		return arena_printf(&w->arena, "%s-%ubit",
 				    t->dtype == DTYPE_GPTQ  ? "gptq"
@@ -119,6 +120,16 @@ static int set_quantization(struct finding *f)
 		if (count[f->shown[i].dtype] == most)
 			f->w->quantization = method_name(f->w, &f->items[i], &f->shown[i]);
 	return f->w->quantization ? 0 : err_nomem(f->e);
+}
+
+/* ComfyUI says in a tensor of its own that a file is scaled: what is shown no longer is. */
+static void drop_markers(struct finding *f)
+{
+	static const char marker[] = "scaled_fp8";
+	for (size_t i = 0; i < f->w->n_tensors; i++) {
+		const char *name = f->w->tensors[i].name, *last = strrchr(name, '.');
+		f->dropped[i] |= !f->made[i] && !strcmp(last ? last + 1 : name, marker);
+	}
 }
 
 static int install(struct finding *f)
@@ -169,7 +180,10 @@ static int compose(struct finding *f)
 		f->by_name[i] = &f->w->tensors[i];
 	qsort(f->by_name, n, sizeof *f->by_name, by_name);
 	int r = find_all(f);
-	return r < 0 || !f->n ? r : install(f);
+	if (r < 0 || !f->n)
+		return r;
+	drop_markers(f);
+	return install(f);
 }
 
 int weights_compose(struct weights *w, const struct value *config, struct err *e)

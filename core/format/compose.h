@@ -10,11 +10,18 @@
  *   AWQ                 X.qweight, X.qzeros, X.scales               the same without the 1, nibbles in its own order
  *   compressed-tensors  X.weight_packed, X.weight_scale, X.weight_shape, X.weight_zero_point, X.weight_g_idx; or X.weight
  *                       I8 with X.weight_scale                      w = (q − z) · s
- *   FP8                 X.weight F8 with X.weight_scale or X.weight_scale_inv, one, a row, or a block
- *   MLX                 X.weight U32, X.scales, X.biases            w = q · s + b
+ *   FP8                 X.weight F8 with X.weight_scale or X.weight_scale_inv, one, a row, or a block; MXFP8: 32 columns
+ *                       and a scale of eight bits (E8M0); ComfyUI says X.scale_weight
+ *   MXFP4 (gpt-oss)     X_blocks U8 [.., R, C/32, 16], X_scales U8  w = fp4 · 2^(s − 127), shown as [.., C, R]; in the
+ *                       original files X.blocks and X.scales, shown as [.., R, C]
+ *   NVFP4               X.weight_packed U8, X.weight_scale F8 for 16 columns, X.weight_global_scale   w = q · (s / g)
+ *                       (compressed-tensors; MXFP4 there has scales of E8M0); X.weight U8, X.weight_scale,
+ *                       X.weight_scale_2 (ModelOpt)                 w = q · (s · g)
+ *   MLX                 X.weight U32, X.scales, X.biases            w = q · s + b; MXFP4, NVFP4, MXFP8: scales U8, no biases
  *
  * Sources: the projects' own packing code (bitsandbytes functional.py, AutoGPTQ qlinear, AutoAWQ packing_utils,
- * compressed-tensors compressors, transformers' finegrained_fp8, mlx ops/quantize).
+ * compressed-tensors compressors, transformers' finegrained_fp8 and mxfp4, ModelOpt qtensor, mlx ops/quantize); OCP
+ * Microscaling Formats v1.0.
  */
 #include "core/format/format.h"
 

@@ -3,17 +3,23 @@
 /* Between compose.c (finding composites), compose_writers.c (what each writer's parts are) and compose_read.c (their values). */
 #include "core/format/compose.h"
 
-enum { COMPOSITE_PARTS = 6 };
+enum { COMPOSITE_PARTS = 6 };	/* the most that any has */
 
 enum packing { PACK_I8, PACK_FLOAT, PACK_BITS /* a row is a little-endian stream of `bits` */, PACK_CODES /* 4 bits, high first */,
 	PACK_GPTQ, PACK_AWQ };
 
 struct composite {
 	enum packing packing;
+	bool named;			/* base is the weight's own name, without .weight behind */
 	uint64_t rows, cols;		/* as a matrix; leading dimensions are rows */
 	uint32_t bits;
+	enum dtype element;		/* what the bits of PACK_BITS are, NONE: whole numbers */
 	int32_t zero;			/* subtracted from every q */
 	float factor;			/* times every scale */
+	enum dtype scale_type;		/* what the scales' bytes are, NONE: what their tensor says */
+	float outer;			/* times every scale, or under it, before it meets a q; 0: none */
+	bool outer_divides;
+	uint64_t turned;		/* rows of each stored matrix, which is shown transposed; 0: as stored */
 	uint64_t block_rows, block_cols;	/* that share a scale */
 	uint64_t scale_cols;		/* scales in a row of the grid */
 	/* parts by their use; NULL where there is none */

@@ -8,7 +8,7 @@ enum { BUDGET = 1 << 20 };	/* elements decoded at a time */
 
 bool is_composite(const struct tensor *t)
 {
-	return t->dtype >= DTYPE_BNB_INT8 && t->dtype <= DTYPE_MLX;
+	return t->dtype >= DTYPE_BNB_INT8 && t->dtype <= DTYPE_CT_NVFP4;
 }
 
 const struct composed *composed_of(const struct weights *w)
@@ -82,12 +82,30 @@ static int read_zeros(const struct weights *w, const struct composite *c, uint64
 	return r;
 }
 
+static int read_scales(const struct weights *w, const struct composite *c, uint64_t first, uint64_t n, float **out,
+		       struct err *e)
+{
+	int r;
+	if (c->scale_type == DTYPE_NONE) {
+		r = read_floats(w, c->scale, first, n, out, e);
+	} else {
+		cleanup_free unsigned char *raw = NULL;
+		*out = mem_array(n, sizeof **out);
+		r = *out ? read_bytes(w, c->scale, first, n, &raw, e) : err_nomem(e);
+		if (!r)
+			dtype_info(c->scale_type)->to_f32(raw, *out, n);
+	}
+	for (uint64_t i = 0; !r && c->outer != 0 && i < n; i++)
+		(*out)[i] = c->outer_divides ? (*out)[i] / c->outer : (*out)[i] * c->outer;
+	return r;
+}
+
 static int read_grid(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, struct grid *g,
 		     struct err *e)
 {
 	uint64_t g0 = r0 / c->block_rows, n = (r0 + nr - 1) / c->block_rows - g0 + 1;
 	*g = (struct grid){.first = g0};
-	int r = read_floats(w, c->scale, g0 * c->scale_cols, n * c->scale_cols, &g->scale, e);
+	int r = read_scales(w, c, g0 * c->scale_cols, n * c->scale_cols, &g->scale, e);
 	if (!r && c->bias)
 		r = read_floats(w, c->bias, g0 * c->scale_cols, n * c->scale_cols, &g->bias, e);
 	if (!r && c->zeros)
@@ -116,6 +134,18 @@ static int read_index(const struct weights *w, const struct composite *c, uint64
 	return 0;
 }
 
+/* What each pattern of bits is. */
+static void element_values(const struct composite *c, float values[256])
+{
+	for (int i = 0; i < 1 << c->bits; i++) {
+		uint8_t byte = (uint8_t)i;
+		float two[2] = {(float)(i - c->zero)};
+		if (c->element != DTYPE_NONE)
+			dtype_info(c->element)->to_f32(&byte, two, dtype_info(c->element)->block);
+		values[i] = two[0];
+	}
+}
+
 /* The packed numbers of rows [r0, r0+nr), columns [c0, c0+nc), before zero point and scale. */
 static int read_numbers(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
 			uint64_t nc, float *out, struct err *e)
@@ -131,16 +161,16 @@ static int read_numbers(const struct weights *w, const struct composite *c, uint
 		return r;
 	}
 	uint64_t stride = c->q->bytes / c->rows, from = c0 * c->bits / 8, to = ((c0 + nc) * c->bits + 7) / 8;
+	float values[256];
+	element_values(c, values);
 	int r = read_bytes(w, c->q, r0 * stride + from, (nr - 1) * stride + to - from, &raw, e);
 	for (uint64_t k = 0; !r && k < nr; k++)
 		for (uint64_t i = 0; i < nc; i++)
-			out[k * nc + i] =
-				(float)((int32_t)bits_at(raw + k * stride, (c0 + i) * c->bits - from * 8, c->bits) -
-					c->zero);
+			out[k * nc + i] = values[bits_at(raw + k * stride, (c0 + i) * c->bits - from * 8, c->bits)];
 	return r;
 }
 
-/* nr > 1 only for whole rows. */
+/* nr > 1 only for whole rows, unless packed as bits. */
 static int read_matrix(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
 		       uint64_t nc, float *out, struct err *e)
 {
@@ -287,11 +317,33 @@ static int read_transposed(const struct weights *w, const struct composite *c, u
 	return r;
 }
 
+/* --- stored [R, C], shown [C, R] --- */
+
+/* Shown rows [r0, r0+nr), columns [c0, c0+nc): stored strips of rows, each turned. r0+nr does not leave its matrix. */
+static int read_turned(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+		       uint64_t nc, float *out, struct err *e)
+{
+	uint64_t matrix = r0 / c->cols, i0 = r0 % c->cols;
+	uint64_t stride = c->q->bytes / c->rows, strip = MAX((uint64_t)1, BUDGET / (nr > stride ? nr : stride));
+	cleanup_free float *tile = mem_array(MIN(strip, nc) * nr, sizeof *tile);
+	int r = tile ? 0 : err_nomem(e);
+	for (uint64_t at = 0; !r && at < nc; at += strip) {
+		uint64_t n = MIN(strip, nc - at);
+		r = read_matrix(w, c, matrix * c->turned + c0 + at, n, i0, nr, tile, e);
+		for (uint64_t k = 0; !r && k < nr; k++)
+			for (uint64_t j = 0; j < n; j++)
+				out[k * nc + at + j] = tile[j * nr + k];
+	}
+	return r;
+}
+
 /* --- ranges --- */
 
 static int read_box(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
 		    uint64_t nc, float *out, struct err *e)
 {
+	if (c->turned)
+		return read_turned(w, c, r0, nr, c0, nc, out, e);
 	return c->packing == PACK_GPTQ || c->packing == PACK_AWQ ? read_transposed(w, c, r0, nr, c0, nc, out, e)
 								 : read_matrix(w, c, r0, nr, c0, nc, out, e);
 }
@@ -309,11 +361,12 @@ int compose_read(const struct weights *w, const struct tensor *t, uint64_t first
 			m = MIN(n, (uint64_t)BUDGET);
 			r = read_codes(&k->stored, c, first, m, out, e);
 		} else {
-			uint64_t row = first / c->cols, col = first % c->cols,
-				 budget = MAX((uint64_t)1, BUDGET / c->cols);
-			bool whole = !col && n >= c->cols;
-			uint64_t rows = whole ? MIN(n / c->cols, budget) : 1;
-			uint64_t cols = whole ? c->cols : MIN(n, c->cols - col);
+			uint64_t width = c->turned ? c->turned : c->cols, row = first / width, col = first % width;
+			bool whole = !col && n >= width;
+			uint64_t rows = whole ? MIN(n / width, MAX((uint64_t)1, BUDGET / width)) : 1;
+			uint64_t cols = whole ? width : MIN(n, width - col);
+			if (c->turned)
+				rows = MIN(rows, c->cols - row % c->cols);
 			m = rows * cols;
 			r = read_box(&k->stored, c, row, rows, col, cols, out, e);
 		}

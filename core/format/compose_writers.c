@@ -159,6 +159,7 @@ static bool make_bnb_4bit(const struct site *at, struct composite *c, struct ten
 		c->nested_block = (uint64_t)nested_block;
 		c->nested_offset = (float)offset;
 	}
+	c->named = true;
 	c->packing = PACK_CODES;
 	t->dtype = ends_with(at->suffix, "nf4") ? DTYPE_BNB_NF4 : DTYPE_BNB_FP4;
 	return nested || is_float(c->scale);
@@ -202,6 +203,96 @@ static bool make_gptq(const struct site *at, struct composite *c, struct tensor 
 	return !__builtin_mul_overflow(c->rows, c->cols, &t->elements);
 }
 
+/* --- floats of 4 and 8 bits with a scale for a few columns --- */
+
+/* The scales' bytes, where they are exponents (E8M0) or small floats that their tensor calls whole numbers. */
+static bool set_scale_type(struct composite *c, enum dtype of_bytes)
+{
+	enum dtype d = c->scale->dtype;
+	c->scale_type = d == DTYPE_U8 ? of_bytes : DTYPE_NONE;
+	return d == DTYPE_U8 || d == of_bytes;
+}
+
+/* Rows of packed elements, the low bits first, with a scale for every `group`. */
+static bool set_groups(struct composite *c, struct tensor *t, enum dtype element, uint64_t group, enum dtype shown)
+{
+	const struct tensor *q = c->q, *s = c->scale;
+	uint64_t groups = s->ndim ? s->shape[s->ndim - 1] : 0, cols;
+	if (!groups || q->ndim != s->ndim || __builtin_mul_overflow(groups, group, &cols) || cols > UINT32_MAX ||
+	    !set_shape(t, c, q, cols))
+		return false;
+	c->packing = PACK_BITS;
+	c->element = element;
+	c->bits = element == DTYPE_F4 ? 4 : 8;
+	c->factor = 1;
+	c->block_rows = 1;
+	c->block_cols = group;
+	c->scale_cols = groups;
+	t->dtype = shown;
+	return s->elements / groups == c->rows && q->bytes % c->rows == 0 && q->bytes / c->rows == cols * c->bits / 8;
+}
+
+static bool set_outer(const struct site *at, struct composite *c, const struct tensor *t, bool divides)
+{
+	c->outer_divides = divides;
+	return read_table(at->f, t, &c->outer, 1) && c->outer != 0;
+}
+
+/* compressed-tensors' nvfp4-pack-quantized and mxfp4-pack-quantized */
+static bool make_packed_fp4(const struct site *at, struct composite *c, struct tensor *t)
+{
+	const struct tensor *global = compose_find(at, ".weight_global_scale");
+	part(c, NULL, global);
+	part(c, NULL, compose_find(at, ".input_global_scale"));
+	if (!c->scale)
+		return false;
+	if (c->scale->dtype == DTYPE_F8_E4M3)
+		return set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4) && set_outer(at, c, global, true);
+	return set_scale_type(c, DTYPE_F8_E8M0) && set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4);
+}
+
+/* gpt-oss: [.., R, C/32, 16] bytes. transformers' parameter is the transposed one, OpenAI's own is not. */
+static bool make_blocks(const struct site *at, struct composite *c, struct tensor *t)
+{
+	bool turned = *at->suffix == '_';
+	c->named = true;
+	part(c, &c->q, compose_find(at, at->suffix));
+	part(c, &c->scale, compose_find(at, turned ? "_scales" : ".scales"));
+	const struct tensor *q = c->q, *s = c->scale;
+	if (!s || q->dtype != DTYPE_U8 || q->ndim < 3 || q->ndim != s->ndim + 1 || q->shape[q->ndim - 1] != 16 ||
+	    memcmp(q->shape, s->shape, s->ndim * sizeof *s->shape) || !set_scale_type(c, DTYPE_F8_E8M0))
+		return false;
+	struct tensor flat = *q;
+	flat.ndim = s->ndim;
+	if (__builtin_mul_overflow(s->shape[s->ndim - 1], (uint64_t)16, &flat.shape[s->ndim - 1]))
+		return false;
+	c->q = &flat;
+	bool fits = set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4);
+	c->q = q;
+	if (fits && turned) {
+		c->turned = t->shape[t->ndim - 2];
+		t->shape[t->ndim - 2] = t->shape[t->ndim - 1];
+		t->shape[t->ndim - 1] = c->turned;
+	}
+	return fits;
+}
+
+/* MLX's modes mxfp4, nvfp4 and mxfp8: the widths of weight and scales tell which. */
+static bool make_mlx_float(const struct site *at, struct composite *c, struct tensor *t)
+{
+	part(c, &c->q, compose_find(at, ".weight"));
+	part(c, &c->scale, compose_find(at, ".scales"));
+	const struct tensor *q = c->q, *s = c->scale;
+	if (!q || q->dtype != DTYPE_U32 || s->dtype != DTYPE_U8 || q->ndim < 2)
+		return false;
+	if (set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4))
+		return set_scale_type(c, DTYPE_F8_E4M3);
+	return set_scale_type(c, DTYPE_F8_E8M0) && (set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4) ||
+						    set_groups(c, t, DTYPE_F8_E4M3, 32, DTYPE_CT_FP8));
+}
+
+/* --- whole numbers and floats of 8 bits --- */
+
 static bool make_packed(const struct site *at, struct composite *c, struct tensor *t)
 {
 	const struct tensor *shape = compose_find(at, ".weight_shape");
@@ -211,6 +302,8 @@ static bool make_packed(const struct site *at, struct composite *c, struct tenso
 	part(c, &c->zeros, compose_find(at, ".weight_zero_point"));
 	part(c, &c->index, compose_find(at, ".weight_g_idx"));
 	part(c, NULL, shape);
+	if (c->q->dtype == DTYPE_U8)
+		return make_packed_fp4(at, c, t);
 	if (!is_matrix(c->q) || c->q->dtype != DTYPE_I32 || !c->scale || !is_float(c->scale) || !shape ||
 	    shape->dtype != DTYPE_I64 || shape->elements != 2 ||
 	    !succeeded(at->f, weights_read_raw(at->f->w, shape, 0, 16, raw, at->f->e)))
@@ -240,11 +333,19 @@ static bool make_scaled(const struct site *at, struct composite *c, struct tenso
 	part(c, &c->scale, compose_find(at, at->suffix));
 	part(c, &c->zeros, compose_find(at, ".weight_zero_point"));
 	part(c, NULL, compose_find(at, ".input_scale"));
-	const struct tensor *q = c->q;
-	if (!q || q->ndim < 2 || !is_float(c->scale) || !set_shape(t, c, q, q->shape[q->ndim - 1]))
+	part(c, NULL, compose_find(at, ".scale_input"));
+	const struct tensor *q = c->q, *outer = compose_find(at, ".weight_scale_2"), *comfy = compose_find(at, ".comfy_quant");
+	if (!q || q->ndim < 2)
 		return false;
+	if (q->dtype == DTYPE_U8) {	/* ComfyUI's has its scales in the order of a matrix unit */
+		part(c, NULL, outer);
+		return !comfy && c->scale->dtype == DTYPE_F8_E4M3 &&
+		       set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4) && set_outer(at, c, outer, false);
+	}
+	part(c, NULL, comfy);
 	bool fp8 = q->dtype == DTYPE_F8_E4M3 || q->dtype == DTYPE_F8_E5M2 || q->dtype == DTYPE_F8_E4M3FNUZ;
-	if (!fp8 && q->dtype != DTYPE_I8)
+	if ((!fp8 && q->dtype != DTYPE_I8) || !set_shape(t, c, q, q->shape[q->ndim - 1]) ||
+	    (!is_float(c->scale) && !(fp8 && set_scale_type(c, DTYPE_F8_E8M0))))
 		return false;
 	const struct value *block = value_get(at->f->config, "weight_block_size");
 	int64_t hint[2] = {0, 0};
@@ -299,7 +400,11 @@ static const struct writer writers[] = {
 	{".weight_packed", make_packed, false},
 	{".weight_scale", make_scaled, true},
 	{".weight_scale_inv", make_scaled, false},
+	{".scale_weight", make_scaled, true},
+	{"_blocks", make_blocks, true},
+	{".blocks", make_blocks, true},
 	{".biases", make_mlx, true},
+	{".scales", make_mlx_float, true},
 };
 
 const struct writer *compose_writer(const char *name, size_t *base)

@@ -176,6 +176,8 @@ static const struct dtype_info table[DTYPE_COUNT] = {
 	[DTYPE_CT_INT4] = COMPOSITE("CT_INT4"),
 	[DTYPE_CT_FP8] = COMPOSITE("CT_FP8"),
 	[DTYPE_MLX] = COMPOSITE("MLX"),
+	[DTYPE_CT_MXFP4] = COMPOSITE("CT_MXFP4"),
+	[DTYPE_CT_NVFP4] = COMPOSITE("CT_NVFP4"),
 };
 
 const struct dtype_info *dtype_info(enum dtype d)

@@ -24,7 +24,7 @@ enum dtype {
 	DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_TQ1_0, DTYPE_TQ2_0, DTYPE_MXFP4, DTYPE_NVFP4, DTYPE_Q1_0, DTYPE_Q2_0,
 	/* the ecosystem's ways of packing a quantised tensor with its scales; read through their weights */
 	DTYPE_BNB_INT8, DTYPE_BNB_NF4, DTYPE_BNB_FP4, DTYPE_GPTQ, DTYPE_AWQ, DTYPE_CT_INT8, DTYPE_CT_INT4, DTYPE_CT_FP8,
-	DTYPE_MLX,
+	DTYPE_MLX, DTYPE_CT_MXFP4, DTYPE_CT_NVFP4,
 	DTYPE_COUNT
 };
 

@@ -14,6 +14,8 @@ struct torch_key { const char *key; uint64_t at, size; enum dtype dtype; bool kn
 
 static const unsigned char magic[] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};	/* 0x1950a86a20f9469cfc6c */
 
+static const char magic_text[] = "L119547037146038801333356L\n.";	/* the same, by pickle protocol 1 */
+
 static int by_key(const void *a, const void *b)
 {
 	const struct torch_key *x = a, *y = b;
@@ -81,9 +83,15 @@ static int find_storages(struct torch_part *t, const struct pick *list, uint64_t
 	return 0;
 }
 
-static bool is_magic(const struct pick *v)
+static int is_magic(const struct torch_part *t, const struct pick *v, struct err *e)
 {
-	return v->kind == PICK_LONG && v->str.s && v->str.len == sizeof magic && !memcmp(v->str.s, magic, sizeof magic);
+	char head[sizeof magic_text - 1];
+	if (v->kind != PICK_LONG || t->pickle.size < sizeof head)
+		return 0;
+	if (v->str.s)
+		return v->str.len == sizeof magic && !memcmp(v->str.s, magic, sizeof magic);
+	int r = source_pread(&t->pickle, head, sizeof head, 0, e);
+	return r < 0 ? r : !memcmp(head, magic_text, sizeof head);
 }
 
 /* Further pickles after the first: only looked at for what they would run. */
@@ -131,8 +139,9 @@ static int open_pickles(struct torch_part *t, struct pickle *p, struct err *e)
 	int r = pickle_load(p, &first, e);
 	if (r < 0)
 		return r;
-	if (is_magic(first))
-		return open_sequence(t, p, e);
+	r = is_magic(t, first, e);
+	if (r)
+		return r < 0 ? r : open_sequence(t, p, e);
 	size_t before = t->w->n_tensors;
 	r = look_at_rest(p, e);
 	if (!r)
@@ -244,5 +253,7 @@ int torch_probe_pickle(const unsigned char *head, size_t len, uint64_t size)
 			return 100;
 		return head[1] ? 70 : 0;
 	}
+	if (len >= sizeof magic_text - 1 && !memcmp(head, magic_text, sizeof magic_text - 1))
+		return 100;
 	return probe_text(head, len, size);
 }

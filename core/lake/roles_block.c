@@ -329,7 +329,7 @@ static const struct role_entry block_names[] = {
 	{"self_attn.query_key_value", "attn.qkv", NULL, SPLIT_QKV_GROUPS, 0},
 	{"self_attn.query_layernorm", "attn.q_norm"},
 	{"self_attn.rotary_emb.inv_freq", "rope.freqs"},
-	{"self_attn.sinks", "attn.sinks"},
+	{"self_attn.sinks", "attn.sinks", "llama"},
 	{"self_attn.v_proj", "attn.v"},
 	{"self_attn_layer_norm", "norm.attn"},
 	{"shared_mlp.output_linear", "mlp.shared.down"},

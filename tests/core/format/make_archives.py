@@ -83,6 +83,8 @@ def torches():
         expect_torch(name, d)
     torch.save(d, path("legacy.pth"), _use_new_zipfile_serialization=False)
     expect_torch("legacy.pth", d)
+    torch.save(d, path("legacy-protocol1.pth"), _use_new_zipfile_serialization=False, pickle_protocol=1)
+    expect_torch("legacy-protocol1.pth", d)
     small = OrderedDict(("module.%s" % k, torch.randn(3, 2)) for k in ("a.weight", "b.weight"))
     state = {"state": {0: {"exp_avg": torch.randn(3, 2), "step": 1}}, "param_groups": [{"lr": 0.1}]}
     torch.save({"epoch": 3, "state_dict": small, "optimizer": state, "rng_state": torch.get_rng_state()[:8]}, path("checkpoint.ckpt"))

@@ -148,9 +148,61 @@ def mlx():
                 {"quantization": {"group_size": group, "bits": bits}})
 
 
+def floats4():
+    """MXFP4, NVFP4 and MXFP8 of every writer. e2m1 by its definition: sign, two bits of exponent with bias 1, one of mantissa."""
+    code = np.arange(16)
+    e, m = code >> 1 & 3, code & 1
+    e2m1 = np.where(code & 8, -1, 1) * np.where(e == 0, m / 2, (1 + m / 2) * 2.0 ** (e - 1))
+    e2m1[8] = -0.0
+    byte = np.arange(256)
+    e, m = byte >> 3 & 15, byte & 7
+    e4m3 = np.where(byte & 128, -1, 1) * np.where(e == 0, m / 8 * 2.0 ** -6, (1 + m / 8) * 2.0 ** (e - 7.0))
+    e2m1, e4m3 = e2m1.astype(f32), e4m3.astype(f32)
+
+    def power(s):
+        return np.ldexp(f32(1), s.astype(int) - 127).astype(f32)
+
+    def nibbles(q):
+        return (q[..., 0::2] | q[..., 1::2] << 4).astype(np.uint8)
+
+    def words(b):
+        return np.ascontiguousarray(b).view("<u4")
+    experts, r, c = 3, 10, 96
+    q, s = rng.integers(0, 16, (experts, r, c)), rng.integers(110, 135, (experts, r, c // 32)).astype(np.uint8)
+    w = e2m1[q] * np.repeat(power(s), 32, -1)
+    blocks = nibbles(q).reshape(experts, r, c // 32, 16)
+    config = {"quantization_config": {"quant_method": "mxfp4"}}
+    put("mxfp4-blocks", "CT_MXFP4", "mxfp4", {"a.weight_blocks": blocks, "a.weight_scales": s}, w.transpose(0, 2, 1), config)
+    put("mxfp4-original", "CT_MXFP4", "mxfp4", {"a.weight.blocks": blocks, "a.weight.scales": s}, w)
+    put("mxfp4-packed", "CT_MXFP4", "mxfp4", {"a.weight_packed": nibbles(q[0]), "a.weight_scale": s[0]}, w[0])
+    put("mxfp4-mlx", "CT_MXFP4", "mxfp4", {"a.weight": words(nibbles(q)), "a.scales": s}, w, {"quantization": {"group_size": 32, "mode": "mxfp4"}})
+
+    q, s = rng.integers(0, 16, (r, c)), rng.integers(0, 127, (r, c // 16)).astype(np.uint8)
+    outer = f32(37.25)
+    put("nvfp4-packed", "CT_NVFP4", "nvfp4", {
+        "a.weight_packed": nibbles(q), "a.weight_scale": ("F8_E4M3", s), "a.weight_global_scale": np.array([outer]),
+        "a.input_global_scale": np.ones(1, f32)}, e2m1[q] * np.repeat(e4m3[s] / outer, 16, -1))
+    put("nvfp4-modelopt", "CT_NVFP4", "nvfp4", {
+        "a.weight": nibbles(q), "a.weight_scale": ("F8_E4M3", s), "a.weight_scale_2": np.array(outer), "a.input_scale": np.ones((), f32)},
+        e2m1[q] * np.repeat(e4m3[s] * outer, 16, -1))
+    put("nvfp4-mlx", "CT_NVFP4", "nvfp4", {"a.weight": words(nibbles(q)), "a.scales": s}, e2m1[q] * np.repeat(e4m3[s], 16, -1))
+
+    b = rng.integers(0, 256, (r, c)).astype(np.uint8)
+    b[(b & 127) == 127] = 0
+    s = rng.integers(110, 135, (r, c // 32)).astype(np.uint8)
+    want = e4m3[b] * np.repeat(power(s), 32, -1)
+    put("mxfp8", "CT_FP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": s}, want)
+    put("mxfp8-e8m0", "CT_FP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": ("F8_E8M0", s)}, want)
+    put("mxfp8-mlx", "CT_FP8", "mxfp8", {"a.weight": words(b), "a.scales": s}, want)
+    put("fp8-comfy", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.scale_weight": np.array(0.25, f32), "a.scale_input": np.ones((), f32),
+                                        "scaled_fp8": ("F8_E4M3", np.zeros(2, np.uint8))}, e4m3[b] * f32(0.25))
+    put("fp8-comfy-quant", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": np.array(0.25, f32), "a.comfy_quant":
+                                              np.frombuffer(b'{"format": "float8_e4m3fn"}', np.uint8)}, e4m3[b] * f32(0.25))
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
-    for make in (bitsandbytes, gptq, awq, compressed, fp8, mlx):
+    for make in (bitsandbytes, gptq, awq, compressed, fp8, mlx, floats4):
         make()
     with open(os.path.join(HERE, "quantised.tsv"), "w") as f:
         f.write("file\tdtype\tshape\txxh128\tquantization\tconfig\n")

@@ -277,7 +277,9 @@ static void experts(void **state)
 	h.architecture = "GptOssForCausalLM";
 	made_init(&m, &made_plain);
 	made_add(&m, t, "model.layers.2.mlp.experts.gate_up_proj", E, IN, OUT, 0);
+	made_add(&m, x, "model.layers.2.self_attn.sinks", 4, 0);
 	assert_int_equal(canon_of(&c, &m.w, &h, NULL), 0);
+	assert_string_equal(c.family, "llama");
 	memcpy(want, x + OUT * IN + IN, IN * sizeof *want);
 	memcpy(want + IN, x + OUT * IN + 3 * IN, IN * sizeof *want);
 	expect(&m.w, part(&c, "mlp.up", 2, 1), want, OUT / 2, IN);
