@@ -69,6 +69,7 @@ void index_close(struct index *ix);			/* stops the work, loses nothing */
 
 /* On a worker: make sure that a model is inspected (VIEW_INSPECTED) or signed (VIEW_SIGNED), that the lineage of the
  * lake as it is now is known. Errors: what inspecting met (EIO, EINVAL…: also in problems.tsv), ECANCELED, ESTALE. */
+int index_need_scan(struct index *ix, const struct cancel *c, struct err *e);	/* all of the lake was looked at once */
 int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e);
 int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e);
 bool index_lineage_known(struct index *ix, const struct view *v);

@@ -274,7 +274,7 @@ int stage_models(struct index *ix, int state, enum index_phase phase, const stru
 	return r;
 }
 
-static int wait_named(struct index *ix, const struct cancel *c, struct err *e)
+int index_need_scan(struct index *ix, const struct cancel *c, struct err *e)
 {
 	pthread_mutex_lock(&ix->lock);
 	while (!ix->named && !ix->stopping && !cancel_asked(c)) {
@@ -293,7 +293,7 @@ static int wait_named(struct index *ix, const struct cancel *c, struct err *e)
 int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e)
 {
 	struct finding f = {.id = id, .err = ERR_INIT};
-	int r = wait_named(ix, c, e);
+	int r = index_need_scan(ix, c, e);
 	if (r < 0)
 		return r;
 	struct view *v = index_view(ix);

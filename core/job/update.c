@@ -154,6 +154,7 @@ static int store_changes(struct index *ix, const struct scan *s, struct view *ol
 	return r;
 }
 
+/* 1: other files than before are shown nowhere */
 static int put_unread(struct index *ix, const struct scan *s, struct err *e)
 {
 	/* rewritten only when it changed: a second look at an unchanged lake writes nothing */
@@ -174,7 +175,8 @@ static int put_unread(struct index *ix, const struct scan *s, struct err *e)
 		catalog_rollback(ix->catalog);
 		return r;
 	}
-	return catalog_commit(ix->catalog, e);
+	r = catalog_commit(ix->catalog, e);
+	return r < 0 ? r : 1;
 }
 
 static void grow(struct view_model *m, uint32_t flags, uint8_t state, uint64_t computed)
@@ -328,8 +330,10 @@ int update_scan(struct index *ix, const struct cancel *c, struct err *e)
 	r = build(ix, &s, true, old, &now, &fresh, &n, e);
 	if (r == 0) {
 		r = put_unread(ix, &s, e);
-		if (r == 0 && now)
+		if (r >= 0 && now)
 			r = store_view(ix, &s, old, now, fresh, n, e);
+		else if (r > 0)
+			r = publish_again(ix, e);
 		if (r < 0)
 			view_unref(now);
 		free(fresh);

@@ -146,6 +146,20 @@ def test_a_file_is_cut_short(t):
     eventually(lambda: b'alpha' in m.read('lake/problems.tsv'), SOON, 'the problem')
 
 
+def test_what_is_shown_nowhere(t):
+    """unread.tsv is whole from the first read on, and follows the lake where no model changes."""
+    lake = small_lake(t.lake())
+    for i in range(300):
+        write(os.path.join(lake, 'archives/%d.7z' % i), '7z\xbc')
+    m = t.mount(lake)
+    same(m.read('lake/unread.tsv').count(b'\tan archive is not unpacked\n'), 300, 'at once')
+    m.settle()
+    write(os.path.join(lake, 'more.7z'), '7z\xbc')
+    eventually(lambda: b'more.7z\t' in m.read('lake/unread.tsv'), SOON, 'another')
+    os.unlink(os.path.join(lake, 'more.7z'))
+    eventually(lambda: b'more.7z\t' not in m.read('lake/unread.tsv'), SOON, 'gone again')
+
+
 def test_an_empty_lake(t):
     m = t.mount(t.lake()).settle()
     same(os.listdir(m.path('models')), [], 'models')
