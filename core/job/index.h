@@ -69,9 +69,10 @@ void index_close(struct index *ix);			/* stops the work, loses nothing */
 
 /* On a worker: make sure that a model is inspected (VIEW_INSPECTED) or signed (VIEW_SIGNED), that the lineage of the
  * lake as it is now is known. Errors: what inspecting met (EIO, EINVAL…: also in problems.tsv), ECANCELED, ESTALE. */
-int index_need_scan(struct index *ix, const struct cancel *c, struct err *e);	/* all of the lake was looked at once */
+int index_need_scan(struct index *ix, const struct cancel *c, struct err *e);	/* that index_scanned */
 int index_need_model(struct index *ix, uint32_t id, int state, const struct cancel *c, struct err *e);
 int index_need_lineage(struct index *ix, const struct cancel *c, struct err *e);
+bool index_scanned(struct index *ix);			/* all of the lake was looked at once, not only for names */
 bool index_lineage_known(struct index *ix, const struct view *v);
 bool index_settled_lineage(struct index *ix);	/* of the lake as it is now */
 /* More is known of a model: flags and computed bits are added, the state grows. */

@@ -274,6 +274,14 @@ int stage_models(struct index *ix, int state, enum index_phase phase, const stru
 	return r;
 }
 
+bool index_scanned(struct index *ix)
+{
+	pthread_mutex_lock(&ix->lock);
+	bool named = ix->named;
+	pthread_mutex_unlock(&ix->lock);
+	return named;
+}
+
 int index_need_scan(struct index *ix, const struct cancel *c, struct err *e)
 {
 	pthread_mutex_lock(&ix->lock);

@@ -230,11 +230,16 @@ static int content_row(void *arg, const struct catalog_row *row)
 
 /* --- rendering --- */
 
-static bool all_inspected(const struct view *v)
+static bool headers_known(struct tree *t, const struct view *v)
 {
+	if (atomic_load_explicit(&t->inspected, memory_order_relaxed) == v->generation + 1)
+		return true;
+	if (!index_scanned(t->index))
+		return false;
 	for (uint32_t i = 0; i < v->n; i++)
 		if (v->models[i].state < VIEW_INSPECTED)
 			return false;
+	atomic_store_explicit(&t->inspected, v->generation + 1, memory_order_relaxed);
 	return true;
 }
 
@@ -243,7 +248,7 @@ bool row_is_cheap(struct tree *t, struct view *v, struct node n)
 	const struct row *row = &rows[n.kind];
 	if (row->flags & (ROW_WORK | ROW_SIGNATURES))
 		return false;
-	if ((row->flags & ROW_HEADERS) && !t->o.cached && !all_inspected(v))
+	if ((row->flags & ROW_HEADERS) && !t->o.cached && !headers_known(t, v))
 		return false;
 	if ((row->flags & ROW_LINEAGE) && !index_lineage_known(t->index, v))
 		return false;
@@ -277,7 +282,7 @@ bool row_is_known(struct tree *t, struct view *v, struct node n)
 	if ((row->flags & ROW_PAIR) && !has_state(v, n.x, state_needed(row)))
 		return false;
 	return row->flags & ROW_MODEL ? has_state(v, n.model, state_needed(row)) :
-	       row->flags & ROW_LAKE && !(row->flags & ROW_LINEAGE) ? all_inspected(v) : true;
+	       row->flags & ROW_LAKE && !(row->flags & ROW_LINEAGE) ? headers_known(t, v) : true;
 }
 
 static int render_init(struct render *r, struct tree *t, struct view *v, struct node n, const struct cancel *cancel,
@@ -311,7 +316,7 @@ static int render_now(struct render *r, struct tree_file **f)
 	}
 	if (rc < 0 || row->open)
 		return rc;
-	bool part = row->flags & ROW_HEADERS && !all_inspected(r->view);	/* more may be known at the next open */
+	bool part = row->flags & ROW_HEADERS && !headers_known(r->tree, r->view);	/* more may be known at the next open */
 	*f = tree_file_content(r->out, !part && !(row->flags & (ROW_LIVE | ROW_KIN)));
 	if (!*f)
 		return err_nomem(r->err);
@@ -401,7 +406,9 @@ static int prerequisites(struct render *r)
 {
 	const struct row *row = &rows[r->node.kind];
 	int rc = 0;
-	if (r->model)
+	if ((row->flags & (ROW_LAKE | ROW_HEADERS)) && !r->tree->o.cached)
+		rc = index_need_scan(r->tree->index, r->cancel, r->err);
+	if (rc == 0 && r->model)
 		rc = need_state(r, r->model, state_needed(row));
 	if (rc == 0 && r->other)
 		rc = need_state(r, r->other, state_needed(row));
@@ -412,6 +419,19 @@ static int prerequisites(struct render *r)
 	return rc;
 }
 
+/* What tells of the whole lake tells of it as it is by now: the view that the reader met may have had names only. */
+static bool take_newest(struct task *k)
+{
+	struct view *v = index_view(k->tree->index);
+	if (v == k->view || !(rows[k->node.kind].flags & (ROW_LAKE | ROW_HEADERS))) {
+		view_unref(v);
+		return false;
+	}
+	view_unref(k->view);
+	k->view = v;
+	return true;
+}
+
 static struct flight_result run_task(void *arg, const struct cancel *cancel)
 {
 	struct task *k = arg;
@@ -419,9 +439,12 @@ static struct flight_result run_task(void *arg, const struct cancel *cancel)
 	struct buf out = {0};
 	struct err e = ERR_INIT;
 	struct render r;
-	int rc = render_init(&r, k->tree, k->view, k->node, cancel, &out, &e);
-	if (rc == 0)
-		rc = prerequisites(&r);
+	int rc, views = 0;
+	do {
+		rc = render_init(&r, k->tree, k->view, k->node, cancel, &out, &e);
+		if (rc == 0)
+			rc = prerequisites(&r);
+	} while (rc == 0 && ++views < 4 && take_newest(k));
 	if (rc == 0 && !k->open)
 		rc = rows[k->node.kind].prepare(&r);
 	else if (rc == 0 && open_kept(k->tree, k->view, k->node, &f) < 0)	/* another may have been first */

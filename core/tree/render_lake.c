@@ -170,11 +170,8 @@ static int unread_row(void *arg, const struct catalog_row *row)
 int render_unread(struct render *r)
 {
 	struct unread_out x = {.r = r, .less = tree_hides(r->tree)};
-	int rc = r->tree->o.cached ? 0 : index_need_scan(r->tree->index, r->cancel, r->err);
-	if (rc < 0)
-		return rc;
 	table_begin(&x.tb, r->out, r->json, "path bytes reason");
-	rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &x, "");
+	int rc = catalog_each(tree_catalog(r->tree), Q_UNREAD, r->err, unread_row, &x, "");
 	table_end(&x.tb);
 	return rc;
 }

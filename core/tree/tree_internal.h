@@ -22,6 +22,7 @@ struct tree {
 	_Atomic uint64_t files_computed, files_failed;
 	pthread_mutex_t recent_lock;
 	struct recent_size recent[4096];
+	_Atomic uint64_t inspected;	/* 1 + the generation of the last view whose headers were all known */
 	atomic_bool any_recent;		/* none: a listing need not look, entry by entry */
 };
 

@@ -160,6 +160,21 @@ def test_what_is_shown_nowhere(t):
     eventually(lambda: b'more.7z\t' not in m.read('lake/unread.tsv'), SOON, 'gone again')
 
 
+def test_a_new_lake_at_once(t):
+    """What tells of the whole lake waits for it: the first to look sees what all see later."""
+    lake = t.lake()
+    for i in range(100):
+        model(lake, 'many/m%d' % i, i)
+    os.rename(os.path.join(lake, 'many/m7/model.safetensors'), os.path.join(lake, 'many/m7/weights'))   # known by content alone
+    paths = ('lake/problems.tsv', 'lake/models.json', 'lake/models.tsv', 'lake/graph.json', 'lake/summary.txt')
+    for path in paths:
+        m = t.mount(lake, 'catalog=' + os.path.join(t.dir('catalogs'), path.replace('/', '-')))
+        first = m.read(path)
+        m.settle()
+        same(first, m.read(path), path)
+        m.umount()
+
+
 def test_an_empty_lake(t):
     m = t.mount(t.lake()).settle()
     same(os.listdir(m.path('models')), [], 'models')
