@@ -2,6 +2,7 @@
 #include "core/analysis/export_internal.h"
 
 #include "core/base/hash.h"
+#include "core/format/compose.h"
 #include "core/lake/hf_names.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static enum dtype type_written(enum dtype d)
 		return d;
 	switch (d) {
 	case DTYPE_C128: return DTYPE_F64;
-	case DTYPE_MXFP4: case DTYPE_NVFP4: case DTYPE_CT_MXFP4: case DTYPE_CT_NVFP4: return DTYPE_F32;
+	case DTYPE_MXFP4: case DTYPE_NVFP4: case DTYPE_CT_MXFP4: case DTYPE_CT_MXFP8: case DTYPE_CT_NVFP4: return DTYPE_F32;
 	default: return DTYPE_F16;
 	}
 }
@@ -150,6 +151,11 @@ static int plan_entry(struct export *x, uint32_t i, struct naming *nm, uint32_t 
 			return 0;
 		}
 		t->shape[t->ndim++] = 2;
+	}
+	if (weights_turned(x->w, src)) {
+		t->how = EXPORT_TRANSPOSE;
+		t->shape[t->ndim - 2] = src->shape[src->ndim - 1];
+		t->shape[t->ndim - 1] = src->shape[src->ndim - 2];
 	}
 	struct hf_tensor hf;
 	if (nm->split && experts_of(nm->architecture, src, &hf))

@@ -6,8 +6,8 @@
  *
  * Names are the tensors' own; GGUF's become Hugging Face's where core/lake/hf_names.h knows the architecture (and then
  * the rows of q and k get their order back, Gemma's norms lose the 1 that the converter added, GPT-2's matrices lie as
- * Conv1D has them). Types safetensors has are kept, bit for bit. Else: quantised ones become F16 (beyond its range
- * infinite), MXFP4 and NVFP4 F32, FNUZ floats, I4 and U4 F16 (exact), C128 F64 with a last dimension of two. Tensors
+ * Conv1D has them); gpt-oss's experts lie as its parameters do. Types safetensors has are kept, bit for bit. Else: quantised ones become F16 (beyond its range
+ * infinite), MXFP4, MXFP8 and NVFP4 F32, FNUZ floats, I4 and U4 F16 (exact), C128 F64 with a last dimension of two. Tensors
  * of a type that is not decoded are left out.
  *
  * The file (github.com/huggingface/safetensors): u64 length of the header, the header as JSON padded with spaces to a
@@ -47,6 +47,7 @@ struct export {
 	pthread_mutex_t lock;		/* of the transposed tensor kept */
 	float *kept;
 	size_t kept_entry;
+	uint64_t kept_row;
 };
 
 /* architecture: GGUF's general.architecture, or NULL to keep names. Errors: ENOMEM, EINVAL when names clash. */

@@ -9,7 +9,7 @@
 #pragma GCC optimize("O3")
 #endif
 
-enum { KEPT_MAX = 1 << 26 };	/* bytes of a transposed tensor that is kept for the next range */
+enum { KEPT_MAX = 1 << 24 };	/* bytes of a transposed tensor that are kept for the next range */
 
 /* --- values --- */
 
@@ -41,56 +41,64 @@ static int read_rows(const struct export *x, const struct export_entry *t, uint6
 	return 0;
 }
 
-/* Without a copy at hand: each value of a column where it is. Slow, for tensors too large to keep. */
-static int read_columns(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
-			struct err *e)
+/* Where value `at` of a tensor [.., cols, rows] is in its source [.., rows, cols]. */
+static uint64_t turned_at(uint64_t at, uint64_t rows, uint64_t cols)
 {
-	const struct tensor *src = &x->w->tensors[t->tensor];
-	uint64_t rows = t->shape[0], cols = t->shape[1];
-	for (uint64_t i = first; i < first + n; i++) {
-		int r = weights_read(x->w, src, i % cols * rows + i / cols, 1, out++, e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return at - at % (rows * cols) + at % rows * cols + at % (rows * cols) / rows;
 }
 
-/* The tensor turned over, whole. */
-static int turn_over(const struct export *x, const struct export_entry *t, float *to, struct err *e)
+/* Rows [row, row + n) of one matrix as they will be written: columns of the source. */
+static int turn_over(const struct export *x, const struct export_entry *t, uint64_t row, uint64_t n, float *to, struct err *e)
 {
 	const struct tensor *src = &x->w->tensors[t->tensor];
-	uint64_t rows = src->shape[0], cols = src->shape[1];
-	cleanup_free float *line = mem_array(cols, sizeof *line);
+	uint64_t rows = t->shape[t->ndim - 1], cols = t->shape[t->ndim - 2], from = row / cols * cols * rows + row % cols;
+	cleanup_free float *line = mem_array(n, sizeof *line);
 	if (!line)
 		return err_nomem(e);
 	for (uint64_t i = 0; i < rows; i++) {
-		int r = weights_read(x->w, src, i * cols, cols, line, e);
+		int r = weights_read(x->w, src, from + i * cols, n, line, e);
 		if (r < 0)
 			return r;
-		for (uint64_t k = 0; k < cols; k++)
+		for (uint64_t k = 0; k < n; k++)
 			to[k * rows + i] = line[k];
 	}
 	return 0;
 }
 
+/* Written rows are columns that lie far apart: so many at a time that they fit, kept for the next range. */
 static int read_transposed(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
 			   struct err *e)
 {
 	struct export *own = (struct export *)x;	/* what is kept is not what an export says */
+	const struct tensor *src = &x->w->tensors[t->tensor];
 	size_t entry = (size_t)(t - x->entries);
-	if (t->elements > KEPT_MAX / sizeof(float))
-		return read_columns(x, t, first, n, out, e);
-	pthread_mutex_lock(&own->lock);
+	uint64_t rows = t->shape[t->ndim - 1], cols = t->shape[t->ndim - 2], high = KEPT_MAX / sizeof(float) / rows;
 	int r = 0;
-	if (x->kept_entry != entry) {
-		own->kept_entry = SIZE_MAX;
-		free(own->kept);
-		own->kept = mem_array(t->elements, sizeof *own->kept);
-		r = own->kept ? turn_over(x, t, own->kept, e) : err_nomem(e);
-		own->kept_entry = r < 0 ? SIZE_MAX : entry;
+	if (!high) {	/* too long to keep one: each value where it is */
+		for (uint64_t i = first; i < first + n && !r; i++)
+			r = weights_read(x->w, src, turned_at(i, rows, cols), 1, out++, e);
+		return r;
 	}
-	if (!r)
-		memcpy(out, x->kept + first, n * sizeof *out);
+	pthread_mutex_lock(&own->lock);
+	while (n && !r) {
+		uint64_t row = first / rows, begin = row - row % cols % high, some = MIN(high, cols - begin % cols), at;
+		if (x->kept_entry != entry || x->kept_row != begin) {
+			own->kept_entry = SIZE_MAX;
+			free(own->kept);
+			own->kept = mem_array(some * rows, sizeof *own->kept);
+			r = own->kept ? turn_over(x, t, begin, some, own->kept, e) : err_nomem(e);
+			if (r < 0)
+				break;
+			own->kept_entry = entry;
+			own->kept_row = begin;
+		}
+		at = first - begin * rows;
+		uint64_t m = MIN(n, some * rows - at);
+		memcpy(out, x->kept + at, m * sizeof *out);
+		first += m;
+		out += m;
+		n -= m;
+	}
 	pthread_mutex_unlock(&own->lock);
 	return r;
 }

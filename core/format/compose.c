@@ -60,6 +60,13 @@ static int add(struct finding *f, const char *name, size_t n, const struct compo
 	return 0;
 }
 
+/* Has another tensor the weight's name already? */
+static bool is_taken(const struct site *at, const struct composite *c)
+{
+	const struct tensor *t = compose_find(at, c->named ? "" : ".weight");
+	return t && t != c->q;
+}
+
 static int find_all(struct finding *f)
 {
 	struct weights *w = f->w;
@@ -72,7 +79,7 @@ static int find_all(struct finding *f)
 		struct composite c = {0};
 		struct tensor t = {0};
 		struct site at = {f, name, n, writer->suffix};
-		if (!writer->make(&at, &c, &t)) {
+		if (!writer->make(&at, &c, &t) || is_taken(&at, &c)) {
 			if (f->failed)
 				return f->failed;
 			if (!writer->shared &&
@@ -96,7 +103,8 @@ static const char *method_name(struct weights *w, const struct composite *c, con
 	case DTYPE_BNB_FP4: return "bnb-fp4";
 	case DTYPE_CT_INT8: return "compressed-int8";
 	case DTYPE_CT_INT4: return "compressed-int4";
-	case DTYPE_CT_FP8: return c->block_rows == 1 && c->block_cols == 32 ? "mxfp8" : "fp8";
+	case DTYPE_CT_FP8: return "fp8";
+	case DTYPE_CT_MXFP8: return "mxfp8";
 	case DTYPE_CT_MXFP4: return "mxfp4";
 	case DTYPE_CT_NVFP4: return "nvfp4";
 	default:
@@ -122,13 +130,13 @@ static int set_quantization(struct finding *f)
 	return f->w->quantization ? 0 : err_nomem(f->e);
 }
 
-/* ComfyUI says in a tensor of its own that a file is scaled: what is shown no longer is. */
+/* ComfyUI said at first in a tensor of its own that a file is scaled: what is shown no longer is. */
 static void drop_markers(struct finding *f)
 {
-	static const char marker[] = "scaled_fp8";
-	for (size_t i = 0; i < f->w->n_tensors; i++) {
-		const char *name = f->w->tensors[i].name, *last = strrchr(name, '.');
-		f->dropped[i] |= !f->made[i] && !strcmp(last ? last + 1 : name, marker);
+	for (size_t i = 0; f->scaled && i < f->w->n_tensors; i++) {
+		const struct tensor *t = &f->w->tensors[i];
+		const char *last = strrchr(t->name, '.');
+		f->dropped[i] |= !f->made[i] && t->elements <= 2 && !strcmp(last ? last + 1 : t->name, "scaled_fp8");
 	}
 }
 
@@ -168,6 +176,26 @@ static bool any_trigger(const struct weights *w)
 	return false;
 }
 
+static int name_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Would two weights have one name? (The same one, stored in two ways.) */
+static int are_distinct(const struct finding *f, bool *distinct)
+{
+	cleanup_free const char **names = mem_array(f->n, sizeof *names);
+	if (!names)
+		return err_nomem(f->e);
+	for (size_t i = 0; i < f->n; i++)
+		names[i] = f->shown[i].name;
+	qsort(names, f->n, sizeof *names, name_order);
+	*distinct = true;
+	for (size_t i = 1; i < f->n; i++)
+		*distinct = *distinct && strcmp(names[i - 1], names[i]);
+	return 0;
+}
+
 static int compose(struct finding *f)
 {
 	size_t n = f->w->n_tensors;
@@ -179,11 +207,34 @@ static int compose(struct finding *f)
 	for (size_t i = 0; i < n; i++)
 		f->by_name[i] = &f->w->tensors[i];
 	qsort(f->by_name, n, sizeof *f->by_name, by_name);
+	bool distinct = true;
 	int r = find_all(f);
+	if (!r && f->n)
+		r = are_distinct(f, &distinct);
 	if (r < 0 || !f->n)
 		return r;
+	if (!distinct)
+		return weights_warn(f->w, f->w->files[0].path, "quantisation",
+				    "a weight is there in two ways: all are shown as they are stored") < 0
+			       ? err_nomem(f->e)
+			       : 0;
 	drop_markers(f);
 	return install(f);
+}
+
+enum { COMFY_MAX = 1 << 24 };
+
+static int comfy_layers(struct finding *f)
+{
+	const char *text = value_str(value_get(&f->w->meta, "_quantization_metadata"));
+	struct value all;
+	struct err e = ERR_INIT;
+	size_t n = text ? strlen(text) : 0;
+	int r = n && n <= COMFY_MAX ? json_parse_loose(&f->w->arena, text, n, NULL, &all, &e) : -EINVAL;
+	const struct value *layers = r < 0 ? NULL : value_get(&all, "layers");
+	if (layers)
+		f->comfy = *layers;
+	return r == -ENOMEM ? err_nomem(f->e) : 0;
 }
 
 int weights_compose(struct weights *w, const struct value *config, struct err *e)
@@ -197,7 +248,9 @@ int weights_compose(struct weights *w, const struct value *config, struct err *e
 		q = value_get(config, "compression_config");
 	struct err local = ERR_INIT;
 	struct finding f = {.w = w, .config = q, .e = e ? e : &local};
-	int r = compose(&f);
+	int r = comfy_layers(&f);
+	if (!r)
+		r = compose(&f);
 	free(f.by_name);
 	free(f.made);
 	free(f.dropped);
@@ -210,6 +263,12 @@ const struct weights *weights_stored(const struct weights *w)
 {
 	const struct composed *k = composed_of(w);
 	return k ? &k->stored : w;
+}
+
+bool weights_turned(const struct weights *w, const struct tensor *t)
+{
+	const struct composed *k = composed_of(w);
+	return k && is_composite(t) && k->items[t->aux].turned;
 }
 
 size_t weights_parts(const struct weights *w, const struct tensor *t, const struct tensor *const **parts)

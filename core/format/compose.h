@@ -12,8 +12,8 @@
  *                       I8 with X.weight_scale                      w = (q − z) · s
  *   FP8                 X.weight F8 with X.weight_scale or X.weight_scale_inv, one, a row, or a block; MXFP8: 32 columns
  *                       and a scale of eight bits (E8M0); ComfyUI says X.scale_weight
- *   MXFP4 (gpt-oss)     X_blocks U8 [.., R, C/32, 16], X_scales U8  w = fp4 · 2^(s − 127), shown as [.., C, R]; in the
- *                       original files X.blocks and X.scales, shown as [.., R, C]
+ *   MXFP4 (gpt-oss)     X_blocks U8 [.., R, C/32, 16], X_scales U8  w = fp4 · 2^(s − 127), [.., R, C]; in the original
+ *                       files X.blocks and X.scales
  *   NVFP4               X.weight_packed U8, X.weight_scale F8 for 16 columns, X.weight_global_scale   w = q · (s / g)
  *                       (compressed-tensors; MXFP4 there has scales of E8M0); X.weight U8, X.weight_scale,
  *                       X.weight_scale_2 (ModelOpt)                 w = q · (s · g)
@@ -36,6 +36,8 @@ int weights_compose(struct weights *w, const struct value *config, struct err *e
 
 /* The tensors as they are stored: w itself unless composed. Valid as long as w. */
 const struct weights *weights_stored(const struct weights *w);
+/* transformers' parameter of that name has each matrix transposed (gpt-oss's experts). */
+bool weights_turned(const struct weights *w, const struct tensor *t);
 /* The stored parts of a composite, main part first; 0 for a plain tensor. */
 size_t weights_parts(const struct weights *w, const struct tensor *t, const struct tensor *const **parts);
 

@@ -19,7 +19,8 @@ struct composite {
 	enum dtype scale_type;		/* what the scales' bytes are, NONE: what their tensor says */
 	float outer;			/* times every scale, or under it, before it meets a q; 0: none */
 	bool outer_divides;
-	uint64_t turned;		/* rows of each stored matrix, which is shown transposed; 0: as stored */
+	bool turned;			/* loaders hold each matrix transposed */
+	uint64_t matrix_rows;		/* of one of several matrices: blocks do not reach from one into the next */
 	uint64_t block_rows, block_cols;	/* that share a scale */
 	uint64_t scale_cols;		/* scales in a row of the grid */
 	/* parts by their use; NULL where there is none */
@@ -44,6 +45,8 @@ struct composed {
 struct finding {
 	struct weights *w;
 	const struct value *config;	/* quantization_config, quantization or NULL */
+	struct value comfy;		/* the layers of ComfyUI's _quantization_metadata */
+	bool scaled;			/* a weight is scaled as ComfyUI did at first, and a tensor may say so */
 	const struct tensor **by_name;	/* sorted */
 	uint32_t *made;			/* by tensor: 1 + index of the composite it is the main part of */
 	bool *dropped;			/* by tensor: a lesser part */

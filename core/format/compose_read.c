@@ -32,8 +32,8 @@ static uint32_t bits_at(const unsigned char *p, uint64_t at, uint32_t b)
 
 /* --- matrices with a grid of scales --- */
 
-/* What one call needs of the scales: rows [g0, g0+n) of the grid, whole. */
-struct grid { float *scale, *bias; int32_t *zero; uint64_t first; };
+/* What one call needs of the scales: rows [row, row + rows) of the grid and their columns [col, col + cols). */
+struct grid { float *scale, *bias; int32_t *zero; uint64_t row, rows, col, cols; };
 
 static void grid_release(struct grid *g)
 {
@@ -56,28 +56,29 @@ static int read_bytes(const struct weights *w, const struct tensor *t, uint64_t 
 	return *out ? weights_read_raw(w, t, off, n, *out, e) : err_nomem(e);
 }
 
-/* Zero points: one number a scale, or (compressed-tensors) packed downwards, 32/bits rows in a word. */
-static int read_zeros(const struct weights *w, const struct composite *c, uint64_t g0, uint64_t n, struct grid *g,
-		      struct err *e)
+/* Zero points: one number a scale, or (compressed-tensors) packed downwards, 32/bits rows in a word; rows are whole. */
+static int read_zeros(const struct weights *w, const struct composite *c, struct grid *g, struct err *e)
 {
 	cleanup_free unsigned char *raw = NULL;
 	cleanup_free float *f = NULL;
-	g->zero = mem_array(n * c->scale_cols, sizeof *g->zero);
+	uint64_t n = g->rows * g->cols;
+	g->zero = mem_array(n, sizeof *g->zero);
 	if (!g->zero)
 		return err_nomem(e);
 	if (c->packing != PACK_BITS) {
-		int r = read_floats(w, c->zeros, g0 * c->scale_cols, n * c->scale_cols, &f, e);
-		for (uint64_t i = 0; !r && i < n * c->scale_cols; i++)
+		int r = read_floats(w, c->zeros, g->row * c->scale_cols + g->col, n, &f, e);
+		for (uint64_t i = 0; !r && i < n; i++)
 			g->zero[i] = (int32_t)f[i];
 		return r;
 	}
-	uint64_t each = 32 / c->bits, row = g0 / each, rows = (g0 + n - 1) / each - row + 1;
+	uint64_t each = 32 / c->bits, row = g->row / each, rows = (g->row + g->rows - 1) / each - row + 1;
 	int r = read_bytes(w, c->zeros, row * c->scale_cols * 4, rows * c->scale_cols * 4, &raw, e);
-	for (uint64_t i = 0; !r && i < n; i++)
-		for (uint64_t k = 0; k < c->scale_cols; k++) {
-			uint32_t word = word_at(raw + 4 * (((g0 + i) / each - row) * c->scale_cols + k));
-			g->zero[i * c->scale_cols + k] =
-				(int32_t)(word >> (g0 + i) % each * c->bits & ((1u << c->bits) - 1)) - c->zero;
+	for (uint64_t i = 0; !r && i < g->rows; i++)
+		for (uint64_t k = 0; k < g->cols; k++) {
+			uint64_t at = ((g->row + i) / each - row) * c->scale_cols + g->col + k;
+			g->zero[i * g->cols + k] =
+				(int32_t)(word_at(raw + 4 * at) >> (g->row + i) % each * c->bits & ((1u << c->bits) - 1)) -
+				c->zero;
 		}
 	return r;
 }
@@ -100,16 +101,28 @@ static int read_scales(const struct weights *w, const struct composite *c, uint6
 	return r;
 }
 
-static int read_grid(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, struct grid *g,
-		     struct err *e)
+/* Blocks begin anew with each matrix. */
+static uint64_t grid_row(const struct composite *c, uint64_t row)
 {
-	uint64_t g0 = r0 / c->block_rows, n = (r0 + nr - 1) / c->block_rows - g0 + 1;
-	*g = (struct grid){.first = g0};
-	int r = read_scales(w, c, g0 * c->scale_cols, n * c->scale_cols, &g->scale, e);
+	return row / c->matrix_rows * ((c->matrix_rows - 1) / c->block_rows + 1) + row % c->matrix_rows / c->block_rows;
+}
+
+/* Of one row only the columns that are needed; an index may need any. */
+static int read_grid(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
+		     uint64_t nc, struct grid *g, struct err *e)
+{
+	*g = (struct grid){.row = grid_row(c, r0), .cols = c->scale_cols};
+	g->rows = grid_row(c, r0 + nr - 1) - g->row + 1;
+	if (g->rows == 1 && !c->index) {
+		g->col = c0 / c->block_cols;
+		g->cols = (c0 + nc - 1) / c->block_cols - g->col + 1;
+	}
+	uint64_t first = g->row * c->scale_cols + g->col, n = g->rows * g->cols;
+	int r = read_scales(w, c, first, n, &g->scale, e);
 	if (!r && c->bias)
-		r = read_floats(w, c->bias, g0 * c->scale_cols, n * c->scale_cols, &g->bias, e);
+		r = read_floats(w, c->bias, first, n, &g->bias, e);
 	if (!r && c->zeros)
-		r = read_zeros(w, c, g0, n, g, e);
+		r = read_zeros(w, c, g, e);
 	return r;
 }
 
@@ -170,21 +183,21 @@ static int read_numbers(const struct weights *w, const struct composite *c, uint
 	return r;
 }
 
-/* nr > 1 only for whole rows, unless packed as bits. */
+/* nr > 1 only for whole rows. */
 static int read_matrix(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
 		       uint64_t nc, float *out, struct err *e)
 {
 	struct grid cleanup_with(grid_release) g = {0};
 	cleanup_free uint32_t *index = NULL;
-	int r = read_grid(w, c, r0, nr, &g, e);
+	int r = read_grid(w, c, r0, nr, c0, nc, &g, e);
 	if (!r)
 		r = read_index(w, c, c->scale_cols, &index, e);
 	if (!r)
 		r = read_numbers(w, c, r0, nr, c0, nc, out, e);
 	for (uint64_t k = 0; !r && k < nr; k++) {
-		uint64_t row = ((r0 + k) / c->block_rows - g.first) * c->scale_cols;
+		uint64_t row = (grid_row(c, r0 + k) - g.row) * g.cols;
 		for (uint64_t i = 0; i < nc; i++) {
-			uint64_t at = row + (index ? index[c0 + i] : (c0 + i) / c->block_cols);
+			uint64_t at = row + (index ? index[c0 + i] : (c0 + i) / c->block_cols - g.col);
 			float q = out[k * nc + i];
 			if (g.zero)
 				q -= (float)g.zero[at];
@@ -317,33 +330,11 @@ static int read_transposed(const struct weights *w, const struct composite *c, u
 	return r;
 }
 
-/* --- stored [R, C], shown [C, R] --- */
-
-/* Shown rows [r0, r0+nr), columns [c0, c0+nc): stored strips of rows, each turned. r0+nr does not leave its matrix. */
-static int read_turned(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
-		       uint64_t nc, float *out, struct err *e)
-{
-	uint64_t matrix = r0 / c->cols, i0 = r0 % c->cols;
-	uint64_t stride = c->q->bytes / c->rows, strip = MAX((uint64_t)1, BUDGET / (nr > stride ? nr : stride));
-	cleanup_free float *tile = mem_array(MIN(strip, nc) * nr, sizeof *tile);
-	int r = tile ? 0 : err_nomem(e);
-	for (uint64_t at = 0; !r && at < nc; at += strip) {
-		uint64_t n = MIN(strip, nc - at);
-		r = read_matrix(w, c, matrix * c->turned + c0 + at, n, i0, nr, tile, e);
-		for (uint64_t k = 0; !r && k < nr; k++)
-			for (uint64_t j = 0; j < n; j++)
-				out[k * nc + at + j] = tile[j * nr + k];
-	}
-	return r;
-}
-
 /* --- ranges --- */
 
 static int read_box(const struct weights *w, const struct composite *c, uint64_t r0, uint64_t nr, uint64_t c0,
 		    uint64_t nc, float *out, struct err *e)
 {
-	if (c->turned)
-		return read_turned(w, c, r0, nr, c0, nc, out, e);
 	return c->packing == PACK_GPTQ || c->packing == PACK_AWQ ? read_transposed(w, c, r0, nr, c0, nc, out, e)
 								 : read_matrix(w, c, r0, nr, c0, nc, out, e);
 }
@@ -361,12 +352,10 @@ int compose_read(const struct weights *w, const struct tensor *t, uint64_t first
 			m = MIN(n, (uint64_t)BUDGET);
 			r = read_codes(&k->stored, c, first, m, out, e);
 		} else {
-			uint64_t width = c->turned ? c->turned : c->cols, row = first / width, col = first % width;
-			bool whole = !col && n >= width;
-			uint64_t rows = whole ? MIN(n / width, MAX((uint64_t)1, BUDGET / width)) : 1;
-			uint64_t cols = whole ? width : MIN(n, width - col);
-			if (c->turned)
-				rows = MIN(rows, c->cols - row % c->cols);
+			uint64_t row = first / c->cols, col = first % c->cols;
+			bool whole = !col && n >= c->cols && c->cols <= BUDGET;
+			uint64_t rows = whole ? MIN(n / c->cols, BUDGET / c->cols) : 1;
+			uint64_t left = MIN(c->cols - col, (uint64_t)BUDGET), cols = whole ? c->cols : MIN(n, left);
 			m = rows * cols;
 			r = read_box(&k->stored, c, row, rows, col, cols, out, e);
 		}

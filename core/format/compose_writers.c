@@ -43,11 +43,17 @@ static bool set_shape(struct tensor *t, struct composite *c, const struct tensor
 	*t = *main;
 	t->shape[t->ndim - 1] = cols;
 	c->cols = cols;
-	c->rows = main->elements / main->shape[main->ndim - 1];
+	c->rows = c->matrix_rows = main->elements / main->shape[main->ndim - 1];
 	return !__builtin_mul_overflow(c->rows, cols, &t->elements);
 }
 
-/* How a grid of scales lies over the matrix: one, a row each, groups along rows, or blocks. */
+/* Have the two, but for the last `less` of them, the same dimensions? */
+static bool same_dims(const struct tensor *a, const struct tensor *b, unsigned less)
+{
+	return a->ndim == b->ndim && a->ndim >= less && !memcmp(a->shape, b->shape, (a->ndim - less) * sizeof *a->shape);
+}
+
+/* How a grid of scales lies over the matrix, or each of several: one, a row each, groups along rows, or blocks. */
 static bool set_grid(struct composite *c, uint64_t block_hint_rows, uint64_t block_hint_cols)
 {
 	const struct tensor *s = c->scale;
@@ -55,13 +61,19 @@ static bool set_grid(struct composite *c, uint64_t block_hint_rows, uint64_t blo
 	uint64_t cols = s->ndim >= 2 ? s->shape[s->ndim - 1] : 1;
 	if (!rows || !cols)
 		return false;
+	c->matrix_rows = c->rows;
 	if (s->elements == 1) {
 		c->block_rows = c->rows;
 		c->block_cols = c->cols;
 	} else {
-		c->block_rows = rows == c->rows ? 1 : block_hint_rows ? block_hint_rows : (c->rows + rows - 1) / rows;
+		if (s->ndim > 2 && same_dims(s, c->q, 2)) {
+			rows = s->shape[s->ndim - 2];
+			c->matrix_rows = c->q->shape[s->ndim - 2];
+		}
+		uint64_t high = c->matrix_rows;
+		c->block_rows = rows == high ? 1 : block_hint_rows ? block_hint_rows : (high + rows - 1) / rows;
 		c->block_cols = cols == 1 ? c->cols : block_hint_cols ? block_hint_cols : (c->cols + cols - 1) / cols;
-		if ((c->rows - 1) / c->block_rows + 1 != rows || (c->cols - 1) / c->block_cols + 1 != cols)
+		if ((high - 1) / c->block_rows + 1 != rows || (c->cols - 1) / c->block_cols + 1 != cols)
 			return false;
 	}
 	c->scale_cols = cols;
@@ -218,7 +230,7 @@ static bool set_groups(struct composite *c, struct tensor *t, enum dtype element
 {
 	const struct tensor *q = c->q, *s = c->scale;
 	uint64_t groups = s->ndim ? s->shape[s->ndim - 1] : 0, cols;
-	if (!groups || q->ndim != s->ndim || __builtin_mul_overflow(groups, group, &cols) || cols > UINT32_MAX ||
+	if (!groups || !same_dims(q, s, 1) || __builtin_mul_overflow(groups, group, &cols) || cols > UINT32_MAX ||
 	    !set_shape(t, c, q, cols))
 		return false;
 	c->packing = PACK_BITS;
@@ -229,7 +241,7 @@ static bool set_groups(struct composite *c, struct tensor *t, enum dtype element
 	c->block_cols = group;
 	c->scale_cols = groups;
 	t->dtype = shown;
-	return s->elements / groups == c->rows && q->bytes % c->rows == 0 && q->bytes / c->rows == cols * c->bits / 8;
+	return q->bytes % c->rows == 0 && q->bytes / c->rows == cols * c->bits / 8;
 }
 
 static bool set_outer(const struct site *at, struct composite *c, const struct tensor *t, bool divides)
@@ -244,20 +256,23 @@ static bool make_packed_fp4(const struct site *at, struct composite *c, struct t
 	const struct tensor *global = compose_find(at, ".weight_global_scale");
 	part(c, NULL, global);
 	part(c, NULL, compose_find(at, ".input_global_scale"));
+	c->zeros = NULL;	/* these types have none */
 	if (!c->scale)
 		return false;
-	if (c->scale->dtype == DTYPE_F8_E4M3)
-		return set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4) && set_outer(at, c, global, true);
-	return set_scale_type(c, DTYPE_F8_E8M0) && set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4);
+	bool nv = c->scale->dtype == DTYPE_F8_E4M3;
+	if (nv ? !set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4) || !set_outer(at, c, global, true)
+	       : !set_scale_type(c, DTYPE_F8_E8M0) || !set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4))
+		return false;
+	return !c->index || (c->index->elements == c->cols && c->index->dtype == DTYPE_I32);
 }
 
-/* gpt-oss: [.., R, C/32, 16] bytes. transformers' parameter is the transposed one, OpenAI's own is not. */
+/* gpt-oss: [.., R, C/32, 16] bytes. transformers' parameter is transposed, OpenAI's own is not. */
 static bool make_blocks(const struct site *at, struct composite *c, struct tensor *t)
 {
-	bool turned = *at->suffix == '_';
+	c->turned = *at->suffix == '_';
 	c->named = true;
 	part(c, &c->q, compose_find(at, at->suffix));
-	part(c, &c->scale, compose_find(at, turned ? "_scales" : ".scales"));
+	part(c, &c->scale, compose_find(at, c->turned ? "_scales" : ".scales"));
 	const struct tensor *q = c->q, *s = c->scale;
 	if (!s || q->dtype != DTYPE_U8 || q->ndim < 3 || q->ndim != s->ndim + 1 || q->shape[q->ndim - 1] != 16 ||
 	    memcmp(q->shape, s->shape, s->ndim * sizeof *s->shape) || !set_scale_type(c, DTYPE_F8_E8M0))
@@ -269,11 +284,6 @@ static bool make_blocks(const struct site *at, struct composite *c, struct tenso
 	c->q = &flat;
 	bool fits = set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4);
 	c->q = q;
-	if (fits && turned) {
-		c->turned = t->shape[t->ndim - 2];
-		t->shape[t->ndim - 2] = t->shape[t->ndim - 1];
-		t->shape[t->ndim - 1] = c->turned;
-	}
 	return fits;
 }
 
@@ -288,7 +298,38 @@ static bool make_mlx_float(const struct site *at, struct composite *c, struct te
 	if (set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4))
 		return set_scale_type(c, DTYPE_F8_E4M3);
 	return set_scale_type(c, DTYPE_F8_E8M0) && (set_groups(c, t, DTYPE_F4, 32, DTYPE_CT_MXFP4) ||
-						    set_groups(c, t, DTYPE_F8_E4M3, 32, DTYPE_CT_FP8));
+						    set_groups(c, t, DTYPE_F8_E4M3, 32, DTYPE_CT_MXFP8));
+}
+
+/* --- ComfyUI's own words for what it has quantised: beside the layer, or of all layers in the file's metadata --- */
+
+static const struct value *comfy_layer(const struct site *at)
+{
+	static const char *const before[] = {"", "model.diffusion_model.", "diffusion_model."};
+	char layer[512];
+	const struct value *v = NULL;
+	for (size_t i = 0; i < COUNT(before) && !v && at->n < sizeof layer; i++) {
+		size_t skip = strlen(before[i]);
+		if (skip > at->n || strncmp(at->base, before[i], skip))
+			continue;
+		snprintf(layer, sizeof layer, "%.*s", (int)(at->n - skip), at->base + skip);
+		v = value_get(&at->f->comfy, layer);
+	}
+	return v;
+}
+
+/* Is it one of those that lie as others' do? (Scales in the order of a matrix unit, rotated weights and more are not.) */
+static bool comfy_is_plain(const struct site *at, const struct tensor *marker, bool fp8)
+{
+	struct value own;
+	bool rotated = false;
+	const struct value *v = marker ? read_state(at->f, marker, &own) : comfy_layer(at);
+	const char *format = value_str(value_get(v, "format"));
+	if (!v && !marker)
+		return !value_count(&at->f->comfy) || fp8;
+	value_bool(value_get(v, "convrot"), &rotated);
+	return format && !rotated &&
+	       (!strcmp(format, "float8_e4m3fn") || !strcmp(format, "float8_e5m2") || !strcmp(format, "int8_tensorwise"));
 }
 
 /* --- whole numbers and floats of 8 bits --- */
@@ -335,17 +376,20 @@ static bool make_scaled(const struct site *at, struct composite *c, struct tenso
 	part(c, NULL, compose_find(at, ".input_scale"));
 	part(c, NULL, compose_find(at, ".scale_input"));
 	const struct tensor *q = c->q, *outer = compose_find(at, ".weight_scale_2"), *comfy = compose_find(at, ".comfy_quant");
-	if (!q || q->ndim < 2)
+	bool fp8 = q && (q->dtype == DTYPE_F8_E4M3 || q->dtype == DTYPE_F8_E5M2 || q->dtype == DTYPE_F8_E4M3FNUZ);
+	if (!q || q->ndim < 2 || !comfy_is_plain(at, comfy, fp8))
 		return false;
-	if (q->dtype == DTYPE_U8) {	/* ComfyUI's has its scales in the order of a matrix unit */
+	if (q->dtype == DTYPE_U8) {	/* ModelOpt's NVFP4 */
 		part(c, NULL, outer);
+		c->zeros = NULL;
 		return !comfy && c->scale->dtype == DTYPE_F8_E4M3 &&
 		       set_groups(c, t, DTYPE_F4, 16, DTYPE_CT_NVFP4) && set_outer(at, c, outer, false);
 	}
 	part(c, NULL, comfy);
-	bool fp8 = q->dtype == DTYPE_F8_E4M3 || q->dtype == DTYPE_F8_E5M2 || q->dtype == DTYPE_F8_E4M3FNUZ;
+	at->f->scaled |= !strcmp(at->suffix, ".scale_weight");
+	bool powers = fp8 && set_scale_type(c, DTYPE_F8_E8M0);
 	if ((!fp8 && q->dtype != DTYPE_I8) || !set_shape(t, c, q, q->shape[q->ndim - 1]) ||
-	    (!is_float(c->scale) && !(fp8 && set_scale_type(c, DTYPE_F8_E8M0))))
+	    (!is_float(c->scale) && !powers))
 		return false;
 	const struct value *block = value_get(at->f->config, "weight_block_size");
 	int64_t hint[2] = {0, 0};
@@ -357,9 +401,13 @@ static bool make_scaled(const struct site *at, struct composite *c, struct tenso
 	t->dtype = fp8 ? DTYPE_CT_FP8 : DTYPE_CT_INT8;
 	if (c->zeros && (fp8 || c->zeros->elements != c->scale->elements))
 		c->zeros = NULL;
+	if (powers && c->cols % 32 == 0 && set_grid(c, 1, 32) && c->block_rows == 1 && c->block_cols == 32) {
+		t->dtype = DTYPE_CT_MXFP8;
+		return true;
+	}
 	if (hint[0] && set_grid(c, (uint64_t)hint[0], (uint64_t)hint[1]))
 		return true;
-	return set_grid(c, 128, 128) || set_grid(c, 0, 0);
+	return set_grid(c, 128, 128) || (!powers && set_grid(c, 0, 0));
 }
 
 /* MLX: groups of columns; a layer's own settings stand under its name in the config. */

@@ -300,6 +300,10 @@ static int add_experts(struct maker *m, const struct tensor_name *n, const struc
 		       const struct tensor *t, uint32_t index, struct err *e)
 {
 	bool up = re->split == SPLIT_EXPERTS_GATE_UP, oss = contains(m->h->architecture, "GptOss");
+	/* a parameter, not a layer's weight, and as it is computed with, not as MXFP4 stores it */
+	size_t len = strlen(t->name);
+	bool layer = len > 7 && !strcmp(t->name + len - 7, ".weight");
+	bool inputs_first = oss && !layer && t->dtype != DTYPE_CT_MXFP4;
 	uint64_t experts = t->shape[0], out, in;
 	struct part p = whole(t, index, false);
 	int r = 0;
@@ -309,8 +313,8 @@ static int add_experts(struct maker *m, const struct tensor_name *n, const struc
 		return add(m, n, re->role, p, e);
 	out = t->shape[1];
 	in = t->ndim == 3 ? t->shape[2] : 1;
-	p.transposed = t->ndim == 3 && m->h->hidden && (up ? out : in) == m->h->hidden &&
-		       (up ? in : out) != m->h->hidden;
+	p.transposed = t->ndim == 3 && (inputs_first || (m->h->hidden && (up ? out : in) == m->h->hidden &&
+							 (up ? in : out) != m->h->hidden));
 	p.rows = p.transposed ? in : out;
 	p.cols = p.transposed ? out : in;
 	p.ld = in;

@@ -11,7 +11,7 @@ static const char *dtype_short(struct facts *f, enum dtype d)
 		{DTYPE_BNB_INT8, "int8"}, {DTYPE_BNB_NF4, "nf4"}, {DTYPE_BNB_FP4, "fp4"}, {DTYPE_GPTQ, "gptq"},
 		{DTYPE_AWQ, "awq"},
 		{DTYPE_CT_INT8, "int8"}, {DTYPE_CT_INT4, "int4"}, {DTYPE_CT_FP8, "fp8"}, {DTYPE_MLX, "mlx"},
-		{DTYPE_CT_MXFP4, "mxfp4"}, {DTYPE_CT_NVFP4, "nvfp4"},
+		{DTYPE_CT_MXFP4, "mxfp4"}, {DTYPE_CT_MXFP8, "mxfp8"}, {DTYPE_CT_NVFP4, "nvfp4"},
 	};
 	char *s;
 

@@ -3,6 +3,7 @@
 
 #include "core/analysis/export_internal.h"
 #include "core/base/hash.h"
+#include "core/format/compose.h"
 #include "core/lake/hf_names.h"
 
 #include <errno.h>
@@ -209,6 +210,48 @@ static void test_rounding(void **state)
 	free(got);
 	export_release(&x);
 	side_close(&s);
+}
+
+/* gpt-oss's experts: stored [E, out, in], written as the parameter is, [E, in, out]; wide enough for more than one band. */
+static void test_turned_experts(void **state)
+{
+	enum { E = 2, R = 1100, C = 4096, SIZE = E * R * C / 2 };
+	struct made m = {0};
+	struct weights w;
+	struct canon c;
+	struct export x;
+	struct err e = ERR_INIT;
+	unsigned char *q = malloc(SIZE), *s = malloc(SIZE / 16);
+	float *v = malloc(sizeof(float) * E * R * C), *got = malloc(sizeof(float) * 3 * R);
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		q[i] = (unsigned char)hash_mix(i);
+	for (size_t i = 0; i < SIZE / 16; i++)
+		s[i] = (unsigned char)(120 + i % 11);
+	made_add(&m, "model.layers.0.mlp.experts.down_proj_blocks", "U8", "[2,1100,128,16]", q, SIZE);
+	made_add(&m, "model.layers.0.mlp.experts.down_proj_scales", "U8", "[2,1100,128]", s, SIZE / 16);
+	made_open(&m, &w);
+	assert_int_equal(weights_compose(&w, NULL, &e), 0);
+	assert_int_equal(canon_of(&c, &w, NULL, &e), 0);
+	assert_int_equal(export_plan(&x, &w, &c, NULL, &e), 0);
+	assert_true(x.n == 1 && x.entries[0].dtype == DTYPE_F32 && x.entries[0].ndim == 3);
+	assert_true(x.entries[0].shape[1] == C && x.entries[0].shape[2] == R);
+	assert_int_equal(weights_read(&w, &w.tensors[0], 0, (uint64_t)E * R * C, v, &e), 0);
+	uint64_t at[] = {0, 5, 3812 * R - 7, 4095 * R - 3, (uint64_t)C * R + 11, 2 * R, (uint64_t)E * R * C - 3 * R};
+	for (size_t k = 0; k < COUNT(at); k++) {
+		assert_int_equal(export_read(&x, x.header_len + at[k] * 4, 12 * R, got, &e), 0);
+		for (uint64_t i = at[k]; i < at[k] + 3 * R; i++) {
+			uint64_t expert = i / ((uint64_t)R * C), in = i / R % C, out = i % R;
+			assert_memory_equal(&got[i - at[k]], &v[(expert * R + out) * C + in], sizeof *got);
+		}
+	}
+	free(q);
+	free(s);
+	free(v);
+	free(got);
+	export_release(&x);
+	canon_release(&c);
+	weights_release(&w);
 }
 
 /* A matrix too large to turn over in memory. */
@@ -573,6 +616,7 @@ int main(void)
 		cmocka_unit_test(test_f16),
 		cmocka_unit_test(test_rounding),
 		cmocka_unit_test(test_large_transposed),
+		cmocka_unit_test(test_turned_experts),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_orders), cmocka_unit_test(test_experts),
 		cmocka_unit_test(test_rope),

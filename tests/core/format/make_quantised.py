@@ -19,9 +19,10 @@ NAMES = {"float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int32
 f32 = np.float32
 
 
-def put(name, dtype, method, tensors, want, config=None):
+def put(name, dtype, method, tensors, want, config=None, metadata=None):
+    """want None: none of its tensors belong together"""
     tensors = dict(tensors, **{"a.bias": np.ones(3, f32)})
-    header, offset, data = {}, 0, b""
+    header, offset, data = {"__metadata__": metadata} if metadata else {}, 0, b""
     for k, v in tensors.items():
         kind, a = v if isinstance(v, tuple) else (NAMES[v.dtype.name], v)
         raw = a.tobytes()
@@ -32,6 +33,9 @@ def put(name, dtype, method, tensors, want, config=None):
     h += b" " * (-len(h) % 8)
     with open(os.path.join(OUT, name + ".safetensors"), "wb") as f:
         f.write(struct.pack("<Q", len(h)) + h + data)
+    if want is None:
+        ROWS.append((name + ".safetensors", "-", "-", "-", "-", json.dumps(config) if config else "-"))
+        return
     hash_ = subprocess.run(["xxhsum", "-H2"], input=want.astype("<f4").tobytes(), capture_output=True, check=True).stdout.split()[0].decode()
     ROWS.append((name + ".safetensors", dtype, "x".join(map(str, want.shape)), hash_, method, json.dumps(config) if config else "-"))
 
@@ -172,7 +176,7 @@ def floats4():
     w = e2m1[q] * np.repeat(power(s), 32, -1)
     blocks = nibbles(q).reshape(experts, r, c // 32, 16)
     config = {"quantization_config": {"quant_method": "mxfp4"}}
-    put("mxfp4-blocks", "CT_MXFP4", "mxfp4", {"a.weight_blocks": blocks, "a.weight_scales": s}, w.transpose(0, 2, 1), config)
+    put("mxfp4-blocks", "CT_MXFP4", "mxfp4", {"a.weight_blocks": blocks, "a.weight_scales": s}, w, config)
     put("mxfp4-original", "CT_MXFP4", "mxfp4", {"a.weight.blocks": blocks, "a.weight.scales": s}, w)
     put("mxfp4-packed", "CT_MXFP4", "mxfp4", {"a.weight_packed": nibbles(q[0]), "a.weight_scale": s[0]}, w[0])
     put("mxfp4-mlx", "CT_MXFP4", "mxfp4", {"a.weight": words(nibbles(q)), "a.scales": s}, w, {"quantization": {"group_size": 32, "mode": "mxfp4"}})
@@ -191,18 +195,55 @@ def floats4():
     b[(b & 127) == 127] = 0
     s = rng.integers(110, 135, (r, c // 32)).astype(np.uint8)
     want = e4m3[b] * np.repeat(power(s), 32, -1)
-    put("mxfp8", "CT_FP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": s}, want)
-    put("mxfp8-e8m0", "CT_FP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": ("F8_E8M0", s)}, want)
-    put("mxfp8-mlx", "CT_FP8", "mxfp8", {"a.weight": words(b), "a.scales": s}, want)
+    put("mxfp8", "CT_MXFP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": s}, want)
+    put("mxfp8-e8m0", "CT_MXFP8", "mxfp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": ("F8_E8M0", s)}, want)
+    put("mxfp8-mlx", "CT_MXFP8", "mxfp8", {"a.weight": words(b), "a.scales": s}, want)
     put("fp8-comfy", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.scale_weight": np.array(0.25, f32), "a.scale_input": np.ones((), f32),
                                         "scaled_fp8": ("F8_E4M3", np.zeros(2, np.uint8))}, e4m3[b] * f32(0.25))
     put("fp8-comfy-quant", "CT_FP8", "fp8", {"a.weight": ("F8_E4M3", b), "a.weight_scale": np.array(0.25, f32), "a.comfy_quant":
                                               np.frombuffer(b'{"format": "float8_e4m3fn"}', np.uint8)}, e4m3[b] * f32(0.25))
 
 
+def alike():
+    """What looks like one of these and is none, or is one with something beside it."""
+    u8, r, c = np.uint8, 128, 128
+    b, s4, q4 = rng.integers(0, 126, (r, c)).astype(u8), rng.integers(0, 126, (r, c // 16)).astype(u8), rng.integers(0, 256, (r, c // 2)).astype(u8)
+    nv = {"a.weight": q4, "a.weight_scale": ("F8_E4M3", s4), "a.weight_scale_2": np.array(2, f32)}
+
+    def says(**words):
+        return np.frombuffer(json.dumps(words).encode(), u8)
+    layers = {"_quantization_metadata": json.dumps({"format_version": "1.0", "layers": {"a": {"format": "nvfp4"}}})}
+    put("not-comfy-nvfp4", "-", "-", dict(nv, **{"a.comfy_quant": says(format="nvfp4")}), None)
+    put("not-comfy-nvfp4-metadata", "-", "-", nv, None, metadata=layers)
+    put("not-comfy-mxfp8", "-", "-", {"a.weight": ("F8_E4M3", b), "a.weight_scale": b[:, :4].copy(), "a.comfy_quant": says(format="mxfp8")}, None)
+    i8 = rng.integers(-127, 128, (r, c)).astype(np.int8)
+    rows = rng.random((r, 1)).astype(f32)
+    put("not-comfy-rotated", "-", "-", {"a.weight": i8, "a.weight_scale": rows, "a.comfy_quant": says(format="int8_tensorwise", convrot=True)}, None)
+    put("comfy-int8", "CT_INT8", "compressed-int8", {"a.weight": i8, "a.weight_scale": rows, "a.comfy_quant": says(format="int8_tensorwise")},
+        i8.astype(f32) * rows)
+    blocks, scales = rng.integers(0, 256, (3, 4, 16)).astype(u8), rng.integers(100, 130, (3, 4)).astype(u8)
+    put("not-taken", "-", "-", {"a.weight": np.ones((3, 128), f32), "a.weight_blocks": blocks, "a.weight_scales": scales}, None)
+    put("not-twice", "-", "-", {"a.weight_blocks": blocks, "a.weight_scales": scales, "a.weight.blocks": blocks, "a.weight.scales": scales}, None)
+    put("not-u8", "-", "-", {"a.weight_blocks": blocks, "a.weight_scales": scales.astype(f32)}, None)
+    put("not-leading", "-", "-", {"a.weight": rng.integers(0, 2 ** 32, (2, 6, 12), np.uint32), "a.scales": rng.integers(0, 256, (3, 4, 3)).astype(u8)}, None)
+    put("not-powers", "-", "-", {"a.weight": ("F8_E4M3", b[:4, :40].copy()), "a.weight_scale": s4[:4, :2].copy()}, None)
+    x, e = rng.integers(0, 16, (10, 96)), rng.integers(0, 126, (10, 6)).astype(u8)
+    code = np.arange(16)
+    e2m1 = (np.where(code & 8, -1, 1) * np.where(code >> 1 & 3 == 0, (code & 1) / 2, (1 + (code & 1) / 2) * 2.0 ** ((code >> 1 & 3) - 1))).astype(f32)
+    e2m1[[0, 1, 8, 9]] = 0, 0.5, -0.0, -0.5
+    e4m3 = np.where(e >> 3 == 0, (e & 7) / 8 * 2.0 ** -6, (1 + (e & 7) / 8) * 2.0 ** ((e >> 3) - 7.0)).astype(f32)
+    put("nvfp4-zeros", "CT_NVFP4", "nvfp4", {
+        "a.weight_packed": (x[:, 0::2] | x[:, 1::2] << 4).astype(u8), "a.weight_scale": ("F8_E4M3", e), "a.weight_global_scale": np.ones(1, f32),
+        "a.weight_zero_point": ("F8_E4M3", np.zeros_like(e))}, e2m1[x] * np.repeat(e4m3, 16, -1))
+    # blocks of 128 that begin anew with each expert
+    w = rng.integers(-127, 128, (2, 192, 32)).astype(np.int8)
+    s = rng.random((2, 2, 1)).astype(f32)
+    put("experts-blocks", "CT_INT8", "compressed-int8", {"a.weight": w, "a.weight_scale": s}, w.astype(f32) * s[:, np.arange(192) // 128])
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
-    for make in (bitsandbytes, gptq, awq, compressed, fp8, mlx, floats4):
+    for make in (bitsandbytes, gptq, awq, compressed, fp8, mlx, floats4, alike):
         make()
     with open(os.path.join(HERE, "quantised.tsv"), "w") as f:
         f.write("file\tdtype\tshape\txxh128\tquantization\tconfig\n")

@@ -284,6 +284,17 @@ static void experts(void **state)
 	memcpy(want + IN, x + OUT * IN + 3 * IN, IN * sizeof *want);
 	expect(&m.w, part(&c, "mlp.up", 2, 1), want, OUT / 2, IN);
 	canon_release(&c);
+	/* as a parameter the inputs come first, also where both sides are as long; as MXFP4 and as a layer's weight they do not */
+	h.hidden = IN;
+	for (int i = 0; i < 3; i++) {
+		made_init(&m, &made_plain);
+		struct tensor *square = made_add(&m, NULL, i == 2 ? "model.layers.2.mlp.experts.down_proj.weight" : "model.layers.2.mlp.experts.down_proj",
+						 E, IN, IN, 0);
+		square->dtype = i == 1 ? DTYPE_CT_MXFP4 : DTYPE_F32;
+		assert_int_equal(canon_of(&c, &m.w, &h, NULL), 0);
+		assert_int_equal(part(&c, "mlp.down", 2, 1)->transposed, i == 0);
+		canon_release(&c);
+	}
 }
 
 static void adapters(void **state)
