@@ -87,9 +87,8 @@ static int rename_entry(struct export *x, struct export_entry *t, const char *ar
 		t->part = part;
 	}
 	if (hf.transpose && src->ndim == 2) {
-		t->how = EXPORT_TRANSPOSE;
-		t->shape[0] = src->shape[1];
-		t->shape[1] = src->shape[0];
+		t->how = EXPORT_CONVERT;
+		export_turn(t, src);
 	}
 	/* values are made on the way, so the type must be one that can be written from float32 */
 	if (t->how != EXPORT_RAW && t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16)
@@ -152,11 +151,8 @@ static int plan_entry(struct export *x, uint32_t i, struct naming *nm, uint32_t 
 		}
 		t->shape[t->ndim++] = 2;
 	}
-	if (weights_turned(x->w, src)) {
-		t->how = EXPORT_TRANSPOSE;
-		t->shape[t->ndim - 2] = src->shape[src->ndim - 1];
-		t->shape[t->ndim - 1] = src->shape[src->ndim - 2];
-	}
+	if (weights_turned(x->w, src))
+		export_turn(t, src);
 	struct hf_tensor hf;
 	if (nm->split && experts_of(nm->architecture, src, &hf))
 		return split_entry(x, nm, hf.name, src, e);

@@ -29,6 +29,7 @@ struct export_entry {
 	uint64_t first;			/* of the tensor's values: others' lie before them (experts stacked in one) */
 	uint32_t tensor, part;		/* part: rows are read through it, DIFF_NONE: as stored */
 	uint8_t how;			/* export_internal.h's own */
+	bool turned;			/* each matrix is the source's, transposed */
 	uint32_t row;			/* of the delta's diff */
 	float add;			/* to each value */
 };

@@ -2,6 +2,7 @@
 #include "core/analysis/export_internal.h"
 
 #include "core/analysis/diff_internal.h"
+#include "core/format/compose.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,6 +43,8 @@ static void add_entry(struct export *x, uint32_t i, uint32_t row)
 				   .how = EXPORT_CONVERT,
 				   .row = row};
 	memcpy(t->shape, src->shape, sizeof t->shape);
+	if (weights_turned(x->w, src))
+		export_turn(t, src);
 	const struct diff_row *r = row == DIFF_NONE ? NULL : &x->diff.rows[row];
 	if (r && r->status != DIFF_ADDED) {
 		struct diff_parts p = diff_row_parts(r, &this, &x->other);
@@ -146,6 +149,7 @@ static int by_rows(const struct export *x, const struct diff_parts *p, uint64_t 
 	return 0;
 }
 
+/* In the order of the source. */
 int export_delta_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
 			struct err *e)
 {

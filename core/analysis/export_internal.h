@@ -7,7 +7,6 @@ enum export_how {
 	EXPORT_RAW,		/* the stored bytes */
 	EXPORT_CONVERT,		/* values in stored order */
 	EXPORT_ROWS,		/* values by canonical rows of a part */
-	EXPORT_TRANSPOSE,	/* the other way round */
 	EXPORT_DELTA,		/* minus the other model's */
 };
 
@@ -15,6 +14,14 @@ enum export_how {
 static inline uint64_t export_raw_at(const struct export_entry *t)
 {
 	return t->first * dtype_info(t->dtype)->bytes;	/* experts have whole bytes each; elsewhere first is 0 */
+}
+
+/* As loaders have it: the entry's last two dimensions are the source's the other way round. Not of EXPORT_RAW. */
+static inline void export_turn(struct export_entry *t, const struct tensor *src)
+{
+	t->turned = true;
+	t->shape[t->ndim - 2] = src->shape[src->ndim - 1];
+	t->shape[t->ndim - 1] = src->shape[src->ndim - 2];
 }
 
 /* Values [first, first+n) of an entry as float32, n at most EXPORT_VALUES. */

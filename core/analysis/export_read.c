@@ -41,6 +41,20 @@ static int read_rows(const struct export *x, const struct export_entry *t, uint6
 	return 0;
 }
 
+/* As if nothing were turned; what is added is not. */
+static int source_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+			 struct err *e)
+{
+	switch (t->how) {
+	case EXPORT_ROWS:
+		return read_rows(x, t, first, n, out, e);
+	case EXPORT_DELTA:
+		return export_delta_values(x, t, first, n, out, e);
+	default:
+		return weights_read(x->w, &x->w->tensors[t->tensor], t->first + first, n, out, e);
+	}
+}
+
 /* Where value `at` of a tensor [.., cols, rows] is in its source [.., rows, cols]. */
 static uint64_t turned_at(uint64_t at, uint64_t rows, uint64_t cols)
 {
@@ -50,13 +64,12 @@ static uint64_t turned_at(uint64_t at, uint64_t rows, uint64_t cols)
 /* Rows [row, row + n) of one matrix as they will be written: columns of the source. */
 static int turn_over(const struct export *x, const struct export_entry *t, uint64_t row, uint64_t n, float *to, struct err *e)
 {
-	const struct tensor *src = &x->w->tensors[t->tensor];
 	uint64_t rows = t->shape[t->ndim - 1], cols = t->shape[t->ndim - 2], from = row / cols * cols * rows + row % cols;
 	cleanup_free float *line = mem_array(n, sizeof *line);
 	if (!line)
 		return err_nomem(e);
 	for (uint64_t i = 0; i < rows; i++) {
-		int r = weights_read(x->w, src, from + i * cols, n, line, e);
+		int r = source_values(x, t, from + i * cols, n, line, e);
 		if (r < 0)
 			return r;
 		for (uint64_t k = 0; k < n; k++)
@@ -66,17 +79,16 @@ static int turn_over(const struct export *x, const struct export_entry *t, uint6
 }
 
 /* Written rows are columns that lie far apart: so many at a time that they fit, kept for the next range. */
-static int read_transposed(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
+static int read_turned(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
 			   struct err *e)
 {
 	struct export *own = (struct export *)x;	/* what is kept is not what an export says */
-	const struct tensor *src = &x->w->tensors[t->tensor];
 	size_t entry = (size_t)(t - x->entries);
 	uint64_t rows = t->shape[t->ndim - 1], cols = t->shape[t->ndim - 2], high = KEPT_MAX / sizeof(float) / rows;
 	int r = 0;
 	if (!high) {	/* too long to keep one: each value where it is */
 		for (uint64_t i = first; i < first + n && !r; i++)
-			r = weights_read(x->w, src, turned_at(i, rows, cols), 1, out++, e);
+			r = source_values(x, t, turned_at(i, rows, cols), 1, out++, e);
 		return r;
 	}
 	pthread_mutex_lock(&own->lock);
@@ -106,23 +118,9 @@ static int read_transposed(const struct export *x, const struct export_entry *t,
 int export_values(const struct export *x, const struct export_entry *t, uint64_t first, uint64_t n, float *out,
 		  struct err *e)
 {
-	const struct tensor *src = &x->w->tensors[t->tensor];
-	int r;
-	switch (t->how) {
-	case EXPORT_ROWS:
-		r = read_rows(x, t, first, n, out, e);
-		break;
-	case EXPORT_TRANSPOSE:
-		r = read_transposed(x, t, first, n, out, e);
-		break;
-	case EXPORT_DELTA:
-		return export_delta_values(x, t, first, n, out, e);
-	default:
-		r = weights_read(x->w, src, t->first + first, n, out, e);
-	}
-	if (!r && t->add != 0)
-		for (uint64_t i = 0; i < n; i++)
-			out[i] += t->add;
+	int r = t->turned ? read_turned(x, t, first, n, out, e) : source_values(x, t, first, n, out, e);
+	for (uint64_t i = 0; !r && t->add != 0 && i < n; i++)
+		out[i] += t->add;
 	return r;
 }
 

@@ -224,6 +224,11 @@ static int compose(struct finding *f)
 
 enum { COMFY_MAX = 1 << 24 };
 
+static int by_key(const void *a, const void *b)
+{
+	return strcmp((*(const struct member *const *)a)->key, (*(const struct member *const *)b)->key);
+}
+
 static int comfy_layers(struct finding *f)
 {
 	const char *text = value_str(value_get(&f->w->meta, "_quantization_metadata"));
@@ -232,9 +237,17 @@ static int comfy_layers(struct finding *f)
 	size_t n = text ? strlen(text) : 0;
 	int r = n && n <= COMFY_MAX ? json_parse_loose(&f->w->arena, text, n, NULL, &all, &e) : -EINVAL;
 	const struct value *layers = r < 0 ? NULL : value_get(&all, "layers");
-	if (layers)
-		f->comfy = *layers;
-	return r == -ENOMEM ? err_nomem(f->e) : 0;
+	if (r == -ENOMEM)
+		return err_nomem(f->e);
+	if (!layers || layers->kind != VALUE_OBJECT || !layers->obj.n)
+		return 0;
+	f->comfy = mem_array(layers->obj.n, sizeof *f->comfy);
+	if (!f->comfy)
+		return err_nomem(f->e);
+	for (; f->n_comfy < layers->obj.n; f->n_comfy++)
+		f->comfy[f->n_comfy] = &layers->obj.items[f->n_comfy];
+	qsort(f->comfy, f->n_comfy, sizeof *f->comfy, by_key);
+	return 0;
 }
 
 int weights_compose(struct weights *w, const struct value *config, struct err *e)
@@ -251,6 +264,7 @@ int weights_compose(struct weights *w, const struct value *config, struct err *e
 	int r = comfy_layers(&f);
 	if (!r)
 		r = compose(&f);
+	free(f.comfy);
 	free(f.by_name);
 	free(f.made);
 	free(f.dropped);

@@ -45,7 +45,8 @@ struct composed {
 struct finding {
 	struct weights *w;
 	const struct value *config;	/* quantization_config, quantization or NULL */
-	struct value comfy;		/* the layers of ComfyUI's _quantization_metadata */
+	const struct member **comfy;	/* the layers of ComfyUI's _quantization_metadata, sorted by name; heap */
+	size_t n_comfy;
 	bool scaled;			/* a weight is scaled as ComfyUI did at first, and a tensor may say so */
 	const struct tensor **by_name;	/* sorted */
 	uint32_t *made;			/* by tensor: 1 + index of the composite it is the main part of */

@@ -65,6 +65,9 @@ static bool set_grid(struct composite *c, uint64_t block_hint_rows, uint64_t blo
 	if (s->elements == 1) {
 		c->block_rows = c->rows;
 		c->block_cols = c->cols;
+	} else if (c->q->ndim > 2 && cols == 1 && rows == c->q->shape[0]) {	/* an expert each */
+		c->block_rows = c->rows / rows;
+		c->block_cols = c->cols;
 	} else {
 		if (s->ndim > 2 && same_dims(s, c->q, 2)) {
 			rows = s->shape[s->ndim - 2];
@@ -303,19 +306,24 @@ static bool make_mlx_float(const struct site *at, struct composite *c, struct te
 
 /* --- ComfyUI's own words for what it has quantised: beside the layer, or of all layers in the file's metadata --- */
 
+static int comfy_order(const void *name, const void *m)
+{
+	return strcmp(name, (*(const struct member *const *)m)->key);
+}
+
 static const struct value *comfy_layer(const struct site *at)
 {
 	static const char *const before[] = {"", "model.diffusion_model.", "diffusion_model."};
 	char layer[512];
-	const struct value *v = NULL;
-	for (size_t i = 0; i < COUNT(before) && !v && at->n < sizeof layer; i++) {
+	const struct member *const *m = NULL;
+	for (size_t i = 0; i < COUNT(before) && !m && at->f->n_comfy && at->n < sizeof layer; i++) {
 		size_t skip = strlen(before[i]);
 		if (skip > at->n || strncmp(at->base, before[i], skip))
 			continue;
 		snprintf(layer, sizeof layer, "%.*s", (int)(at->n - skip), at->base + skip);
-		v = value_get(&at->f->comfy, layer);
+		m = bsearch(layer, at->f->comfy, at->f->n_comfy, sizeof *m, comfy_order);
 	}
-	return v;
+	return m ? &(*m)->value : NULL;
 }
 
 /* Is it one of those that lie as others' do? (Scales in the order of a matrix unit, rotated weights and more are not.) */
@@ -326,7 +334,7 @@ static bool comfy_is_plain(const struct site *at, const struct tensor *marker, b
 	const struct value *v = marker ? read_state(at->f, marker, &own) : comfy_layer(at);
 	const char *format = value_str(value_get(v, "format"));
 	if (!v && !marker)
-		return !value_count(&at->f->comfy) || fp8;
+		return !at->f->n_comfy || fp8;
 	value_bool(value_get(v, "convrot"), &rotated);
 	return format && !rotated &&
 	       (!strcmp(format, "float8_e4m3fn") || !strcmp(format, "float8_e5m2") || !strcmp(format, "int8_tensorwise"));

@@ -313,6 +313,8 @@ int update_names(struct index *ix)
 	if (r < 0)
 		return r;
 	free(fresh);
+	/* a generation that nothing was stored of: what an earlier mount told under its number was of another lake */
+	catalog_do(ix->catalog, Q_RENDERED_OLD, &e, "ii", (int64_t)1 << 40, ((int64_t)1 << 40) + (int64_t)now->generation + 1);
 	publish(ix, now);
 	malloc_trim(0);
 	return 0;

@@ -184,4 +184,15 @@ def test_an_empty_lake(t):
     eventually(lambda: os.path.exists(m.path('models/first/tensors.tsv')), SOON, 'the first model')
 
 
+def test_an_empty_lake_that_is_filled(t):
+    """Nothing that was told of an empty lake is told of it again."""
+    m = t.mount(t.lake()).settle()
+    same(m.read('lake/models.tsv').count(b'\n'), 1, 'none')
+    m.umount()
+    for i in range(200):    # so many that the first look takes longer than getting there
+        model(t.lake(), 'm%d' % i, i)
+    m = t.mount(t.lake())
+    same(m.read('lake/models.tsv').count(b'\n'), 201, 'all')
+
+
 main()

@@ -245,11 +245,28 @@ static void test_turned_experts(void **state)
 			assert_memory_equal(&got[i - at[k]], &v[(expert * R + out) * C + in], sizeof *got);
 		}
 	}
+	export_release(&x);
+	/* a delta lies as the weights do that it is added to: here the other's values are twice these */
+	struct made doubled = {0};
+	struct side other;
+	for (size_t i = 0; i < SIZE / 16; i++)
+		s[i]++;
+	made_add(&doubled, "model.layers.0.mlp.experts.down_proj_blocks", "U8", "[2,1100,128,16]", q, SIZE);
+	made_add(&doubled, "model.layers.0.mlp.experts.down_proj_scales", "U8", "[2,1100,128]", s, SIZE / 16);
+	made_open(&doubled, &other.w);
+	assert_int_equal(weights_compose(&other.w, NULL, &e), 0);
+	assert_int_equal(canon_of(&other.c, &other.w, NULL, &e), 0);
+	assert_int_equal(export_delta(&x, &(struct diff_model){&w, &c}, &(struct diff_model){&other.w, &other.c}, "base", &e), 0);
+	assert_true(x.n == 1 && x.entries[0].shape[1] == C && x.entries[0].shape[2] == R);
+	assert_int_equal(export_read(&x, x.header_len + at[2] * 4, 12 * R, got, &e), 0);
+	for (uint64_t i = at[2]; i < at[2] + 3 * R; i++)
+		assert_true(got[i - at[2]] == -v[i % R * C + i / R]);
+	export_release(&x);
+	side_close(&other);
 	free(q);
 	free(s);
 	free(v);
 	free(got);
-	export_release(&x);
 	canon_release(&c);
 	weights_release(&w);
 }

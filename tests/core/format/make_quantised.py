@@ -239,6 +239,9 @@ def alike():
     w = rng.integers(-127, 128, (2, 192, 32)).astype(np.int8)
     s = rng.random((2, 2, 1)).astype(f32)
     put("experts-blocks", "CT_INT8", "compressed-int8", {"a.weight": w, "a.weight_scale": s}, w.astype(f32) * s[:, np.arange(192) // 128])
+    each = rng.random(2).astype(f32)
+    put("experts-each", "CT_INT8", "compressed-int8", {"a.weight": w[:, :120].copy(), "a.weight_scale": each},
+        w[:, :120].astype(f32) * each[:, None, None])
 
 
 if __name__ == "__main__":
